@@ -1,0 +1,1 @@
+"""All three stages on many images in one process."""

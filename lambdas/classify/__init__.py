@@ -1,0 +1,1 @@
+"""Stage one: Normal or Abnormal."""

@@ -1,0 +1,1 @@
+"""Stage two: findings with boxes."""

@@ -1,0 +1,1 @@
+"""Stage three: record.json, report.pdf and the thumbnail."""

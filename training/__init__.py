@@ -1,0 +1,1 @@
+"""PadChest-GR or phantoms to evaluated checkpoints."""
