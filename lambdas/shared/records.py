@@ -49,10 +49,11 @@ class Source:
     @property
     def image_id(self) -> str:
         """32 hex that name this image without saying anything of it."""
-        if self.bucket is None:
-            parts = ("folder", self.key, self.sha256)
-        else:
-            parts = ("bucket", self.bucket, self.key, self.version or "")
+        parts = (
+            ["folder", self.key, self.sha256]
+            if self.bucket is None
+            else ["bucket", self.bucket, self.key, self.version or ""]
+        )
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
