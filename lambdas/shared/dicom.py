@@ -6,7 +6,6 @@ No message quotes a patient attribute; what it quotes of others is cut and made 
 
 import io
 import re
-import warnings
 import zlib
 from typing import Any, Final
 
@@ -67,18 +66,16 @@ def parse_dicom(data: bytes) -> FileDataset:
         UnreadableImageError: The bytes are not a data set.
         ResourceLimitError: A deflated data set expands too much.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom warns of every value out of form, quoting it
-        try:
-            return pydicom.dcmread(io.BytesIO(_inflated(data)), force=True)
-        except (MemoryError, ResourceLimitError):
-            raise
-        except Exception as error:  # pydicom raises what it meets: also RecursionError
-            raise UnreadableImageError(
-                f"the file starts as DICOM but its data set cannot be read ({type(error).__name__})"
-                "; it is truncated or damaged, send it again from the archive",
-                code="broken_file",
-            ) from error
+    try:
+        return pydicom.dcmread(io.BytesIO(_inflated(data)), force=True)
+    except (MemoryError, ResourceLimitError):
+        raise
+    except Exception as error:  # pydicom raises what it meets: also RecursionError
+        raise UnreadableImageError(
+            f"the file starts as DICOM but its data set cannot be read ({type(error).__name__})"
+            "; it is truncated or damaged, send it again from the archive",
+            code="broken_file",
+        ) from error
 
 
 def check_is_chest_radiograph(dataset: Dataset) -> None:

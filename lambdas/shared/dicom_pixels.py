@@ -7,7 +7,6 @@ Sources: PS3.3 C.7.6.3.1 (Image Pixel), C.11.1 (modality LUT), C.11.2 (VOI LUT);
 """
 
 import io
-import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -318,12 +317,10 @@ def _through_luts(
 
 def _luts(dataset: Dataset, values: Samples) -> FloatImage:
     """pydicom's LUTs; each is left out where its attributes are malformed (tolerant reading)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        rescaled = _if_finite(apply_modality_lut, values, dataset)
-        if "VOILUTSequence" in dataset:
-            rescaled = np.rint(rescaled).astype(np.int64)  # a table is looked up by integers
-        return np.array(_if_finite(apply_voi_lut, rescaled, dataset), np.float32)
+    rescaled = _if_finite(apply_modality_lut, values, dataset)
+    if "VOILUTSequence" in dataset:
+        rescaled = np.rint(rescaled).astype(np.int64)  # a table is looked up by integers
+    return np.array(_if_finite(apply_voi_lut, rescaled, dataset), np.float32)
 
 
 def _if_finite(apply: Callable[[Samples, Dataset], Any], values: Samples, ds: Dataset) -> Samples:

@@ -18,6 +18,13 @@ collimator, a border or empty air, not to the patient. Above the noise of JPEG a
 MAX_BORDER_FRACTION: Final = 0.4
 """No border may take more than this part of a side: what is left must still be a chest."""
 
+MARGIN_FRACTION: Final = 0.03
+"""Left out of the percentiles on each side of the field: a collimator's edge is blurred, and lossy
+compression rings there by up to a block of 8 pixels."""
+
+MAX_NESTED_BORDERS: Final = 4
+"""Shutters within padding within a frame; each is found when the one around it is gone."""
+
 BLANK_LEVELS: Final = 1e-6
 """A range this small beside the largest magnitude is one value but for rounding."""
 
@@ -34,7 +41,7 @@ def normalise(pixels: FloatImage) -> FloatImage:
     Raises:
         UnsupportedImageError: All pixels have one value, or nearly all have.
     """
-    rows, columns = exposed_field(pixels)
+    rows, columns = (_inner(lines) for lines in exposed_field(pixels))
     low, high = np.percentile(pixels[rows, columns], (LOW_PERCENTILE, HIGH_PERCENTILE))
     largest = max(abs(float(low)), abs(float(high)), 1.0)
     if not high - low > BLANK_LEVELS * largest:
@@ -57,8 +64,13 @@ def exposed_field(pixels: FloatImage) -> tuple[slice, slice]:
     """
     low, high = np.percentile(pixels, (LOW_PERCENTILE, HIGH_PERCENTILE))
     tolerance = FLAT_LINE_FRACTION * float(high - low)
-    rows = _peel(_spread(pixels, axis=1) <= tolerance)
-    columns = _peel(_spread(pixels[rows], axis=0) <= tolerance)
+    rows, columns = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
+    for _ in range(MAX_NESTED_BORDERS):
+        before = rows, columns
+        rows = _peel(_spread(pixels[:, columns], axis=1) <= tolerance, rows)
+        columns = _peel(_spread(pixels[rows], axis=0) <= tolerance, columns)
+        if (rows, columns) == before:
+            break
     return rows, columns
 
 
@@ -70,10 +82,16 @@ def _spread(pixels: FloatImage, *, axis: int) -> FloatImage:
     return np.asarray(high - low, np.float32)
 
 
-def _peel(flat: np.ndarray) -> slice:
-    """Range of lines between the flat ones at either end."""
+def _peel(flat: np.ndarray, lines: slice) -> slice:
+    """`lines` without the flat ones at either end."""
     limit = int(len(flat) * MAX_BORDER_FRACTION)
-    lines = np.flatnonzero(~flat)
-    if not len(lines):
-        return slice(0, len(flat))
-    return slice(min(int(lines[0]), limit), max(int(lines[-1]) + 1, len(flat) - limit))
+    exposed = np.flatnonzero(~flat[lines]) + lines.start
+    if not len(exposed):
+        return lines
+    return slice(min(int(exposed[0]), limit), max(int(exposed[-1]) + 1, len(flat) - limit))
+
+
+def _inner(lines: slice) -> slice:
+    """Lines without a margin at either end."""
+    margin = int((lines.stop - lines.start) * MARGIN_FRACTION)
+    return slice(lines.start + margin, lines.stop - margin)

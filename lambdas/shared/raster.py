@@ -6,7 +6,6 @@ them.
 """
 
 import io
-import warnings
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,38 +61,37 @@ def read_raster(data: bytes, image_format: str) -> GreySamples:
         UnsupportedImageError: More than one page, or a layout no radiograph has.
         ResourceLimitError: Too many pixels, or a file that expands too much.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of what is checked below
-        try:
-            image: Image.Image = Image.open(io.BytesIO(data), formats=[image_format.upper()])
-        except Image.DecompressionBombError as error:
-            raise ResourceLimitError(_too_many_pixels(), code="too_many_pixels") from error
-        except MemoryError:
-            raise
-        except Exception as error:  # Pillow's plugins raise what they meet
-            return _read_with_imagecodecs(data, image_format, error)
-        check_size(
-            width_px=image.width,
-            height_px=image.height,
-            bytes_per_pixel=4,
-            size_bytes=len(data),
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=[image_format.upper()])
+    except Image.DecompressionBombError as error:
+        raise ResourceLimitError(_too_many_pixels(), code="too_many_pixels") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's plugins raise what they meet
+        return _read_with_imagecodecs(data, image_format, error)
+    check_size(
+        width_px=image.width,
+        height_px=image.height,
+        bytes_per_pixel=4,
+        size_bytes=len(data),
+    )
+    if getattr(image, "n_frames", 1) > 1:
+        raise UnsupportedImageError(
+            f"the {image_format.upper()} file has {getattr(image, 'n_frames', 0)} pages; "
+            "send one radiograph a file",
+            code="multi_frame",
         )
-        if getattr(image, "n_frames", 1) > 1:
-            raise UnsupportedImageError(
-                f"the {image_format.upper()} file has {getattr(image, 'n_frames', 0)} pages; "
-                "send one radiograph a file",
-                code="multi_frame",
-            )
-        if image_format == "png" and data[_PNG_IHDR] in (b"\x10\x02", b"\x10\x04", b"\x10\x06"):
-            return _read_with_imagecodecs(data, image_format, None)
-        try:
-            image.load()
-            image = ImageOps.exif_transpose(image)
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise _broken(image_format, error) from error
-        return _grey(image)
+    if image_format == "png" and data[_PNG_IHDR] in (b"\x10\x02", b"\x10\x04", b"\x10\x06"):
+        return _read_with_imagecodecs(data, image_format, None)
+    white_is_zero = _tiff_photometric(image) == _TIFF_WHITE_IS_ZERO
+    try:
+        image.load()
+        image = ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _broken(image_format, error) from error
+    return _grey(image, white_is_zero=white_is_zero)
 
 
 def check_size(*, width_px: int, height_px: int, bytes_per_pixel: int, size_bytes: int) -> None:
@@ -123,11 +121,8 @@ def check_size(*, width_px: int, height_px: int, bytes_per_pixel: int, size_byte
         )
 
 
-def _grey(image: Image.Image) -> GreySamples:
-    """Samples of a loaded Pillow image."""
-    white_is_zero = (image.format == "TIFF" or hasattr(image, "tag_v2")) and _tiff_photometric(
-        image
-    ) == _TIFF_WHITE_IS_ZERO
+def _grey(image: Image.Image, *, white_is_zero: bool) -> GreySamples:
+    """Samples of a loaded Pillow image; `white_is_zero` is what its TIFF tag says."""
     mode = image.mode
     if mode == "L":
         # Pillow turns 8-bit white-is-zero round itself

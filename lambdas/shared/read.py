@@ -6,6 +6,7 @@ percentile step. Call it through `isolated_reader` for files that nobody vouches
 
 import hashlib
 import math
+import warnings
 from typing import Any, Final
 
 import numpy as np
@@ -57,12 +58,15 @@ def read_radiograph(data: bytes, *, long_side_px: int = WORKING_LONG_SIDE_PX) ->
     if len(data) > MAX_FILE_BYTES:
         raise too_many_bytes(len(data))
     image_format = sniff(data[:SNIFF_BYTES])
-    if image_format == "dicom":
-        pixels, facts = _read_dicom(data, long_side_px)
-    elif image_format in RASTER_FORMATS:
-        pixels, facts = _read_raster(data, image_format)
-    else:
-        raise not_a_radiograph_file(image_format)
+    with warnings.catch_warnings():
+        # libraries warn of values out of form, quoting them, and of sizes, which are checked here
+        warnings.simplefilter("ignore")
+        if image_format == "dicom":
+            pixels, facts = _read_dicom(data, long_side_px)
+        elif image_format in RASTER_FORMATS:
+            pixels, facts = _read_raster(data, image_format)
+        else:
+            raise not_a_radiograph_file(image_format)
     return Radiograph(pixels=normalise(_reduced(pixels, long_side_px)), facts=facts)
 
 
