@@ -12,14 +12,14 @@ from lambdas.report.typography import FAINT, markup, style
 from lambdas.shared.records import Record
 
 COLUMNS: Final = ("No.", "Finding", "Score", "Threshold", "Location", "Box, px (x, y \u2013 x, y)")
-WIDTHS_PT: Final = (34.0, 148.0, 34.0, 44.0, 122.0, 103.0)
+WIDTHS_PT: Final = (34.0, 146.0, 31.0, 43.0, 130.0, 101.0)
 
 LABEL_CHARACTERS: Final = 160
 """A label longer than this is cut; the record has it whole."""
 
 SCORE_NOTE: Final = (
-    "Scores are the detector's, from 0 to 1, and no probabilities; a threshold holds for this "
-    "model version only. Zones are thirds of the image's height, sides are halves of its width."
+    "Scores run from 0 to 1 and are no probabilities. Zones are thirds of the image's height, "
+    "sides halves of its width."
 )
 
 

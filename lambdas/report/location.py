@@ -53,19 +53,13 @@ def sides_of(patient_orientation: Sequence[str] | None) -> Sides:
     # An oblique direction such as `LA` starts with the axis it follows most.
     match tuple(value.strip().upper()[0] for value in patient_orientation):
         case ("L", "F"):
-            note = f"R and L are the patient's right and left, by Patient Orientation {stated}"
+            note = f"R, L: the patient's right and left, from Patient Orientation {stated}"
             return Sides("right", "left", ("R", "L"), note)
         case ("R", "F"):
-            note = (
-                "mirrored display: image left is the patient's left, "
-                f"by Patient Orientation {stated}"
-            )
+            note = f"mirrored: image left is patient left, from Patient Orientation {stated}"
             return Sides("left", "right", ("L", "R"), note)
         case _:
-            note = (
-                f"side not stated: Patient Orientation {stated} is no upright frontal view, "
-                "so locations are those of the image"
-            )
+            note = f"side unknown: Patient Orientation {stated} is no upright frontal display"
             return Sides("image left", "image right", None, note)
 
 

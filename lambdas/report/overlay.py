@@ -22,8 +22,8 @@ Canvas = Any
 JPEG_QUALITY: Final = 88
 """About 0.2 byte a pixel for a radiograph; its blocks do not show at the size of print."""
 
-LINE_PT: Final = 1.3
-HALO_PT: Final = 2.9
+LINE_PT: Final = 1.2
+HALO_PT: Final = 2.5
 KEY_PT: Final = (12.0, 10.0)
 """Width and height of a number's rectangle."""
 KEY_TEXT_PT: Final = 7.5

@@ -22,6 +22,7 @@ from lambdas.report.typography import (
     BOLD,
     FAINT,
     REGULAR,
+    TEXT,
     colour_of,
     markup,
     register_fonts,
@@ -78,11 +79,19 @@ def render_pdf(record: Record, *, pixels: FloatImage | None) -> bytes:
 
 
 def _head(record: Record) -> list[Block]:
-    return [
-        text(words.TITLE, style(15, bold=True), width=WIDTH_PT, after=1),
-        text(words.SUBTITLE, style(8, colour=FAINT), width=WIDTH_PT, after=2),
-        text(f"Image {record['image_id']}", style(8, bold=True), width=WIDTH_PT, after=6),
-    ]
+    rejected = record["status"] == "rejected"
+    subtitle = words.SUBTITLE_REJECTED if rejected else words.SUBTITLE
+    line = text(subtitle, style(8, colour=FAINT), width=WIDTH_PT, after=5)
+    identifier = f"Image {record['image_id']}"
+
+    def draw(canvas: Canvas, x: float, top: float) -> None:
+        line.draw(canvas, x, top)
+        canvas.setFillColor(colour_of(TEXT))
+        canvas.setFont(BOLD, 8)
+        canvas.drawRightString(x + WIDTH_PT, top - 8, identifier)
+
+    title = text(words.TITLE, style(15, bold=True), width=WIDTH_PT, after=1)
+    return [title, Block(line.height, draw)]
 
 
 def _continuation(record: Record) -> Block:
@@ -101,7 +110,7 @@ def _banner(record: Record) -> list[Block]:
 
 def _banner_line(sentence: str, *, bold: bool = False) -> Block:
     inner = text(markup(sentence), style(8.5, bold=bold), width=WIDTH_PT - 20)
-    height = inner.height + 5
+    height = inner.height + 4
 
     def draw(canvas: Canvas, x: float, top: float) -> None:
         canvas.setFillColor(colour_of("#fdf1dc"))
@@ -116,33 +125,29 @@ def _banner_line(sentence: str, *, bold: bool = False) -> Block:
 
 def _assessment(record: Record, pixels: FloatImage) -> list[Block]:
     sides = sides_of(record["image"]["patient_orientation"])
-    panels = (
-        triage_panel(record["triage"], width=SIDE_WIDTH_PT),
-        facts_panel(record["image"], width=SIDE_WIDTH_PT),
-    )
     return [
-        *_picture_and_panels(record, pixels, sides, panels),
+        *_picture_and_panels(record, pixels, sides),
         gap(8),
         *findings_blocks(record, sides, width=WIDTH_PT),
         gap(8),
     ]
 
 
-def _picture_and_panels(
-    record: Record, pixels: FloatImage, sides: Sides, panels: tuple[Block, Block]
-) -> list[Block]:
+def _picture_and_panels(record: Record, pixels: FloatImage, sides: Sides) -> list[Block]:
     aspect = pixels.shape[1] / pixels.shape[0]
-    note = f"{sides.note[0].upper()}{sides.note[1:]}. For orientation only: read the original."
+    note = f"{words.sentence(sides.note)} {words.PREVIEW}"
+    triage = triage_panel(record["triage"], width=SIDE_WIDTH_PT)
     if aspect > WIDE_ASPECT:
         picture = _picture(record, pixels, sides, width=WIDTH_PT)
         caption = text(markup(note), style(6.8, colour=FAINT), width=WIDTH_PT, after=8)
-        return [picture, gap(3), caption, _beside(*panels, left_width=SIDE_WIDTH_PT)]
+        facts = facts_panel(record["image"], width=PICTURE_WIDTH_PT)
+        return [picture, gap(3), caption, _beside(triage, facts, left_width=SIDE_WIDTH_PT)]
     picture = _picture(record, pixels, sides, width=PICTURE_WIDTH_PT)
     caption = text(markup(note), style(6.8, colour=FAINT), width=PICTURE_WIDTH_PT)
     return [
         _beside(
             stack([picture, gap(3), caption]),
-            stack([panels[0], gap(12), panels[1]]),
+            stack([triage, gap(12), facts_panel(record["image"], width=SIDE_WIDTH_PT)]),
             left_width=PICTURE_WIDTH_PT,
         )
     ]
@@ -184,9 +189,7 @@ def _rejection(record: Record) -> list[Block]:
         text("Rejected: not assessed", style(20, bold=True), width=WIDTH_PT, after=3),
         text(words.NO_RESULT, style(9.5), width=WIDTH_PT, after=14),
         section("Reason", width=WIDTH_PT),
-        body(
-            f"{markup(words.rejection_meaning(code)).capitalize()} (code {markup(code)}).", after=4
-        ),
+        body(markup(words.sentence(f"{words.rejection_meaning(code)} (code {code})")), after=4),
         body(markup(rejection["message"]), after=14),
         section("What to do", width=WIDTH_PT),
         body(markup(words.next_step(code)), after=14),
@@ -224,8 +227,9 @@ def _models(record: Record) -> list[Block]:
         )
         for model in record["models"]
     ]
+    title = "Models" if record["status"] == "analysed" else "Models (not run on this image)"
     # A table of two rows is not worth breaking.
-    return [stack([section("Models", width=WIDTH_PT), head, *rows])]
+    return [stack([section(title, width=WIDTH_PT), head, *rows])]
 
 
 def _write(record: Record, pages: Sequence[Sequence[Block]]) -> bytes:

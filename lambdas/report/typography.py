@@ -39,6 +39,10 @@ def register_fonts() -> None:
     for name in (REGULAR, BOLD):
         # Shaping needs another library and would change nothing for these scripts.
         pdfmetrics.registerFont(TTFont(name, str(font_path(name)), shapable=False))
+    # So that <b> in a paragraph finds the bold face; there is no italic one.
+    pdfmetrics.registerFontFamily(
+        REGULAR, normal=REGULAR, bold=BOLD, italic=REGULAR, boldItalic=BOLD
+    )
 
 
 @functools.cache

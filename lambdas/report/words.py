@@ -14,6 +14,8 @@ from lambdas.shared.records import Record
 
 TITLE: Final = "Chest radiograph: automated analysis"
 SUBTITLE: Final = "Computed by the AI models named below. Not read by a radiologist."
+SUBTITLE_REJECTED: Final = "Refused before any AI model saw it. Not read by a radiologist."
+PREVIEW: Final = "Preview, not for diagnostic reading."
 RESEARCH_ONLY: Final = "Research use only. Not a medical device. Not a diagnosis."
 AUTHOR: Final = "cxr-batch"
 NO_RESULT: Final = "No result exists for this image: it is neither normal nor abnormal."
@@ -80,9 +82,16 @@ def next_step(code: str) -> str:
 
 
 def number_name(triage: Record) -> str:
-    """`Probability` where the number is calibrated, else `Score`, and of which label."""
+    """`Probability` where the number is calibrated, else `Score`, and of what.
+
+    The number is the positive label's. A record names that label only where it was given.
+    """
     kind = "Probability" if triage["calibrated"] else "Score"
-    return f"{kind} of {triage['label']}" if triage["positive"] else f"{kind} of the positive label"
+    if triage["positive"]:
+        return f"{kind} of {triage['label']}"
+    if triage["label"].casefold() == "normal":
+        return f"{kind} of abnormality"
+    return f"{kind} of the positive label"
 
 
 def compare_numbers(value: float, threshold: float, *, reached: bool) -> tuple[str, str]:
@@ -97,8 +106,11 @@ def compare_numbers(value: float, threshold: float, *, reached: bool) -> tuple[s
     """
     for decimals in (2, 3, 4):
         shown, point = round(value, decimals), round(threshold, decimals)
-        certain = shown in (0, 1) and value not in (0, 1)
-        if (shown >= point) == reached and not certain:
+        too_coarse = any(
+            rounded in (0, 1) and exact not in (0, 1)
+            for rounded, exact in ((shown, value), (point, threshold))
+        )
+        if (shown >= point) == reached and not too_coarse:
             break
     text, point_text = f"{shown:.{decimals}f}", f"{point:.{decimals}f}"
     if shown >= point and not reached:
@@ -119,7 +131,7 @@ def operating_point(triage: Record) -> str:
 def calibration(triage: Record) -> str:
     """Whether the number may be read as a probability."""
     if triage["calibrated"]:
-        return "Calibrated by the triage model's temperature."
+        return "Calibrated by temperature scaling."
     return "Not calibrated: a score between 0 and 1, not a probability."
 
 
@@ -131,10 +143,7 @@ def findings_summary(record: Record) -> list[str]:
     if not detection["performed"]:
         if triage["positive"]:
             return [f"{triage['label']}: detection was not performed, so nothing was localised."]
-        return [
-            "Detection was not performed: it is run on abnormal images only. "
-            "The findings below were not looked for."
-        ]
+        return ["Detection was not performed: it is run on abnormal images only."]
     if not record["findings"]:
         return [f"{triage['label']}: none of the {count} detectable {kinds} localised."]
     if not triage["positive"]:
@@ -150,8 +159,9 @@ def detectable(record: Record) -> str:
     names = record["detection"]["detectable"]
     if not names:
         return "The detector names no finding. Other findings are not assessed."
+    kind = "Detectable" if record["detection"]["performed"] else "Detectable, but not looked for"
     return (
-        f"Detectable ({len(names)}): {', '.join(names)}. "
+        f"{kind} ({len(names)}): {', '.join(names)}. "
         "Other findings are not assessed; not assessed is not absent."
     )
 
@@ -166,6 +176,11 @@ def box_words(box: Record) -> str:
     return (
         f"{box['x_min']:.0f}, {box['y_min']:.0f} \N{EN DASH} {box['x_max']:.0f}, {box['y_max']:.0f}"
     )
+
+
+def sentence(phrase: str) -> str:
+    """A phrase with a capital letter and a full stop; the rest stays as it is (`DICOM`)."""
+    return f"{phrase[:1].upper()}{phrase[1:]}."
 
 
 def short_digest(digest: str) -> str:
