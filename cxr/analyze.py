@@ -1,0 +1,240 @@
+"""`cxr analyze`: from files and folders to a folder of results. This module owns the order.
+
+models → images → --out locked → what is left to do → workers → index.html and summary.csv
+"""
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+
+from cxr.analyser import bundles_analyser
+from cxr.discover import Discovery, Image, Omission, discover
+from cxr.index_page import index_page
+from cxr.interruption import FINISH, Interruption
+from cxr.keys import INDEX_FILE, SUMMARY_FILE, check_distinct, result_folder, shown
+from cxr.machine import worker_count
+from cxr.output_folder import OutputFolder
+from cxr.progress import FAILED, ProgressDisplay, progress_display
+from cxr.results import Result
+from cxr.resume import Plan, clear_other_models, plan_run, read_results
+from cxr.run_summary import RunSummary
+from cxr.summary_csv import summary_csv
+from cxr.worker import Analysed, Analyser, Failed, Ready
+from cxr.workers import analyse_images
+from lambdas.shared.errors import InvalidRequestError
+from lambdas.shared.records import to_json
+
+
+class ModelsAnalyser(Analyser, Protocol):
+    """An analyser that knows its models, as `BundlesAnalyser` does."""
+
+    @property
+    def model_set(self) -> str:
+        """16 hex that name the models."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences that every display of the results must show."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzeOptions:
+    """The arguments of the command.
+
+    Attributes:
+        paths: Files, folders, patterns.
+        out: Folder of results.
+        models: Folder of the two bundles.
+        workers: Processes; None to suit the machine.
+        force: Whether to do again what is done.
+        detect_all: Whether to look for findings in normal images as well.
+        quiet: Whether to show no progress.
+    """
+
+    paths: tuple[str, ...]
+    out: Path
+    models: Path
+    workers: int | None = None
+    force: bool = False
+    detect_all: bool = False
+    quiet: bool = False
+
+
+MakeAnalyser = Callable[..., ModelsAnalyser]
+
+
+def analyze(
+    options: AnalyzeOptions, *, console: Console, make_analyser: MakeAnalyser = bundles_analyser
+) -> RunSummary:
+    """Run the command; what is printed at the end is the caller's.
+
+    Args:
+        options: The arguments.
+        console: For progress.
+        make_analyser: Called with the folder of models and `detect_all`.
+
+    Raises:
+        InvalidRequestError: The arguments cannot be followed; nothing was analysed.
+        ContractError: The models do not load.
+        StorageUnavailableError: --out cannot be written any more.
+    """
+    analyser = make_analyser(options.models, detect_all=options.detect_all)
+    with _status(console, "Looking for images", options):
+        found = discover(options.paths, out=options.out)
+    if not found.images and not found.failed:
+        raise InvalidRequestError(_nothing_found(options.paths, found.skipped))
+    with OutputFolder(options.out) as folder:
+        _check_keys(found.images, folder)
+        with _status(console, "Reading earlier results", options):
+            results = clear_other_models(
+                folder,
+                read_results(folder),
+                images=found.images,
+                model_set=analyser.model_set,
+                force=options.force,
+            )
+            plan = plan_run(
+                found.images,
+                results,
+                folder=folder,
+                force=options.force,
+                detect_all=options.detect_all,
+            )
+        with Interruption() as interruption:
+            run = _Run(folder, results)
+            try:
+                run.work(plan.pending, analyser, options, console, interruption)
+            finally:
+                _write_overview(folder, run.results, analyser)
+            return _summary(options, analyser, found, plan, run, interruption)
+
+
+class _Run:
+    """The part of a run that changes the folder; results so far stay known if it breaks off."""
+
+    def __init__(self, folder: OutputFolder, results: Mapping[str, Result]) -> None:
+        self._folder = folder
+        self.results = dict(results)
+        self.finished: dict[str, Result] = {}
+        self.failed: list[Omission] = []
+        self.elapsed_s = 0.0
+
+    def work(
+        self,
+        pending: Sequence[Image],
+        analyser: Analyser,
+        options: AnalyzeOptions,
+        console: Console,
+        interruption: Interruption,
+    ) -> None:
+        """Have the pending images analysed, and write each result as it comes."""
+        workers = min(options.workers or worker_count(len(pending)), max(1, len(pending)))
+        begun = time.monotonic()
+        told = False
+        with progress_display(
+            console, total=len(pending), workers=workers, quiet=options.quiet
+        ) as display:
+            for event in analyse_images(
+                pending,
+                analyser=analyser,
+                workers=workers,
+                stop_level=lambda: interruption.level,
+            ):
+                self._take(event, display)
+                if interruption.level >= FINISH and not told:
+                    told = True
+                    display.say("Finishing the images in hand; Ctrl-C again to stop at once")
+        self.elapsed_s = time.monotonic() - begun
+
+    def _take(self, event: Analysed | Failed | Ready | None, display: ProgressDisplay) -> None:
+        if event is None:
+            display.tick()
+        elif isinstance(event, Ready):
+            display.begin()
+        else:
+            outcome = self._save(event) if isinstance(event, Analysed) else event
+            if isinstance(outcome, Failed):
+                self.failed.append(Omission(outcome.image.key, outcome.reason))
+                display.count(FAILED)
+            else:
+                display.count(outcome.kind)
+
+    def _save(self, analysed: Analysed) -> Result | Failed:
+        image, place = analysed.image, result_folder(analysed.image.key)
+        try:
+            self._folder.save_result(place, record=to_json(analysed.record), files=analysed.files)
+        except OSError as error:
+            return Failed(image, f"its results cannot be written: {error.strerror or error}")
+        result = Result.from_record(analysed.record, folder=place)
+        self.results[place] = self.finished[image.key] = result
+        return result
+
+
+def _status(
+    console: Console, message: str, options: AnalyzeOptions
+) -> contextlib.AbstractContextManager[object]:
+    """A moving sign of life on a terminal, nothing elsewhere."""
+    if options.quiet or not console.is_terminal:
+        return contextlib.nullcontext()
+    return console.status(message)
+
+
+def _nothing_found(paths: Sequence[str], skipped: Sequence[Omission]) -> str:
+    message = f"no images in {', '.join(map(shown, paths))}"
+    if skipped:
+        first = f"{shown(skipped[0].key)}: {skipped[0].reason}"
+        message += f" ({len(skipped)} skipped, such as {first})"
+    return message
+
+
+def _check_keys(images: Sequence[Image], folder: OutputFolder) -> None:
+    origins: defaultdict[str, list[str]] = defaultdict(list)
+    for image in images:
+        origins[image.key].append(str(image.path))
+    check_distinct(origins, fold=folder.fold)
+
+
+def _write_overview(
+    folder: OutputFolder, results: Mapping[str, Result], analyser: ModelsAnalyser
+) -> None:
+    """summary.csv and index.html over everything in the folder, earlier runs included."""
+    rows = sorted(results.values(), key=lambda result: result.key)
+    warnings = (*analyser.warnings, *(line for row in rows for line in row.warnings))
+    folder.save_file(SUMMARY_FILE, summary_csv(rows))
+    page = index_page(rows, warnings=warnings, model_set=analyser.model_set)
+    folder.save_file(INDEX_FILE, page)
+
+
+def _summary(
+    options: AnalyzeOptions,
+    analyser: ModelsAnalyser,
+    found: Discovery,
+    plan: Plan,
+    run: _Run,
+    interruption: Interruption,
+) -> RunSummary:
+    mine = {**plan.done, **run.finished}
+    failed = (*found.failed, *run.failed)
+    pending = len(plan.pending) - len(run.finished) - len(run.failed)
+    exit_code = 1 if failed else 0
+    if pending and interruption.level:
+        exit_code = interruption.exit_code
+    return RunSummary(
+        out=options.out,
+        model_set=analyser.model_set,
+        results=tuple(mine[key] for key in sorted(mine)),
+        already_done=len(plan.done),
+        replaced=plan.replaced,
+        skipped=found.skipped,
+        failed=tuple(sorted(failed, key=lambda omission: omission.key)),
+        pending=pending,
+        warnings=analyser.warnings,
+        elapsed_s=run.elapsed_s,
+        exit_code=exit_code,
+    )
