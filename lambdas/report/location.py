@@ -14,6 +14,9 @@ from typing import Final
 
 ZONES: Final = ("upper", "middle", "lower")
 
+DIRECTIONS: Final = "LRAPHF"
+"""Left, right, anterior, posterior, head, foot (PS3.3 C.7.6.1.1.1, bipeds)."""
+
 SPREAD_SHARE: Final = 0.25
 """Share of a box's width (height) that must lie in a half (third) for it to be named."""
 
@@ -49,9 +52,12 @@ def sides_of(patient_orientation: Sequence[str] | None) -> Sides:
     """
     if patient_orientation is None or not all(value.strip() for value in patient_orientation):
         return Sides("image left", "image right", None, UNKNOWN_NOTE)
-    stated = "\\".join(patient_orientation)
+    directions = [value.strip().upper() for value in patient_orientation]
+    # The attribute's own letters only: what else stands there may be anyone's text.
+    readable = all(set(value) <= set(DIRECTIONS) for value in directions)
+    stated = "\\".join(directions) if readable else "(not in DICOM's terms)"
     # An oblique direction such as `LA` starts with the axis it follows most.
-    match tuple(value.strip().upper()[0] for value in patient_orientation):
+    match tuple(value[0] for value in directions) if readable else ():
         case ("L", "F"):
             note = f"R, L: the patient's right and left, from Patient Orientation {stated}"
             return Sides("right", "left", ("R", "L"), note)

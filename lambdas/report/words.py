@@ -7,6 +7,7 @@ not assessed is not absent.
 
 from typing import Any, Final
 
+from pydicom import config
 from pydicom.uid import UID
 
 from lambdas.shared.errors import REJECTION_CODES
@@ -205,7 +206,9 @@ def image_facts(image: Record) -> list[tuple[str, str]]:
         ),
     ]
     if image["transfer_syntax"]:
-        facts.append(("Transfer syntax", UID(image["transfer_syntax"]).name))
+        # A malformed UID is shown as it is; a report is not the place to warn of it.
+        syntax = UID(image["transfer_syntax"], validation_mode=config.IGNORE)
+        facts.append(("Transfer syntax", syntax.name))
     return [
         *facts,
         ("File size", _file_size(image["size_bytes"])),

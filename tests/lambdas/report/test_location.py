@@ -37,6 +37,7 @@ def test_conventional_display(edges: tuple[float, ...], expected: str) -> None:
         (["L", "H"], "image left", None),  # upside down
         (["F", "R"], "image left", None),  # turned by 90 degrees
         (["A", "F"], "image left", None),  # a lateral view
+        (["LEFT", "FOOT"], "image left", None),  # not DICOM's terms
         (["", ""], "image left", None),
         (None, "image left", None),
     ],
@@ -53,3 +54,9 @@ def test_missing_orientation_is_said() -> None:
     assert sides_of(None).note == UNKNOWN_NOTE
     assert sides_of(["", "F"]).note == UNKNOWN_NOTE
     assert "A\\F" in sides_of(["A", "F"]).note
+
+
+def test_text_in_patient_orientation_is_not_repeated() -> None:
+    sides = sides_of(["SMITH", "JOHN"])
+    assert "SMITH" not in sides.note.upper()
+    assert "no upright frontal display" in sides.note

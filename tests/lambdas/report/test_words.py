@@ -55,6 +55,33 @@ def test_abnormal_without_detection_is_no_negative() -> None:
     assert words.detectable(record).startswith("Detectable, but not looked for (4):")
 
 
+@pytest.mark.parametrize(
+    ("uid", "name"),
+    [
+        ("1.2.840.10008.1.2.4.201", "High-Throughput JPEG 2000 Image Compression (Lossless Only)"),
+        ("1.2.276.0.1.2.3", "1.2.276.0.1.2.3"),  # private
+        ("no uid", "no uid"),
+    ],
+)
+def test_transfer_syntax_is_named(uid: str, name: str) -> None:
+    image = analysed(film())["image"] | {"transfer_syntax": uid}
+    assert ("Transfer syntax", name) in words.image_facts(image)
+
+
+def test_facts_of_a_png_leave_out_what_only_dicom_has() -> None:
+    image = analysed(film())["image"] | {
+        "format": "png",
+        "transfer_syntax": None,
+        "pixel_spacing_mm": None,
+        "view": None,
+        "size_bytes": 912,
+    }
+    facts = dict(words.image_facts(image))
+    assert "Transfer syntax" not in facts
+    assert facts["Pixel spacing"] == facts["View"] == "not stated"
+    assert facts["File size"] == "912 bytes"
+
+
 def test_plain_text_is_composed_and_visible() -> None:
     assert plain("e\u0301 \u202ex\u200b\ny\x00z\udc80") == "\u00e9 x y z\ufffd"
     assert plain("x" * 50, limit=10) == "x" * 9 + "\u2026"
