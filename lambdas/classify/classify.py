@@ -38,6 +38,7 @@ def classify(radiograph: Radiograph, *, model: OnnxModel) -> Triage:
     label = positive if is_positive else max(others, key=lambda index: probabilities[index])
     return Triage(
         label=names[label],
+        positive_label=point["positive_label"],
         probability=probability,
         threshold=point["threshold"],
         calibrated=calibration is not None,

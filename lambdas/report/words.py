@@ -83,16 +83,9 @@ def next_step(code: str) -> str:
 
 
 def number_name(triage: Record) -> str:
-    """`Probability` where the number is calibrated, else `Score`, and of what.
-
-    The number is the positive label's. A record names that label only where it was given.
-    """
+    """`Probability` where the number is calibrated, else `Score`, and of which label."""
     kind = "Probability" if triage["calibrated"] else "Score"
-    if triage["positive"]:
-        return f"{kind} of {triage['label']}"
-    if triage["label"].casefold() == "normal":
-        return f"{kind} of abnormality"
-    return f"{kind} of the positive label"
+    return f"{kind} of {triage['positive_label']}"
 
 
 def compare_numbers(value: float, threshold: float, *, reached: bool) -> tuple[str, str]:

@@ -20,13 +20,15 @@ class Triage:
 
     Attributes:
         label: `Normal` or `Abnormal`, or whatever two labels the bundle names.
+        positive_label: The label that asks for detection.
         probability: Of the positive label, in [0, 1]; after the bundle's temperature if it has one.
         threshold: The operating point: `probability >= threshold` gives the positive label.
         calibrated: Whether the bundle carries a calibration; if not, the number is only a score.
-        positive: Whether `label` is the positive one, which asks for detection.
+        positive: Whether `label` is the positive one.
     """
 
     label: str
+    positive_label: str
     probability: float
     threshold: float
     calibrated: bool

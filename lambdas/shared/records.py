@@ -80,6 +80,7 @@ def analysed_record(
         "status": "analysed",
         "triage": {
             "label": triage.label,
+            "positive_label": triage.positive_label,
             "positive": triage.positive,
             "probability": round(triage.probability, SCORE_DECIMALS),
             "threshold": triage.threshold,

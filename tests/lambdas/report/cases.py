@@ -96,7 +96,7 @@ def analysed(
     return analysed_record(
         source=SOURCE,
         facts=facts(pixels, orientation=orientation),
-        triage=Triage(label, probability, threshold, calibrated, positive),
+        triage=Triage(label, "Abnormal", probability, threshold, calibrated, positive),
         findings=findings,
         detection_performed=performed,
         classifier=classifier,

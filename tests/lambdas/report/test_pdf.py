@@ -233,7 +233,7 @@ def test_normal_says_that_detection_was_not_run() -> None:
     record = analysed(pixels, probability=0.03, performed=False)
     text = pdf_text(render_pdf(record, pixels=pixels))
     assert "Normal" in text
-    assert "Probability of abnormality: 0.03" in text
+    assert "Probability of Abnormal: 0.03" in text
     assert "this image is below it" in text
     assert "Detection was not performed: it is run on abnormal images only." in text
     assert "none of the" not in text
