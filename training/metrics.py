@@ -246,7 +246,7 @@ def detection_figures(
     """AP50 for each label, mean AP50 and COCO mAP.
 
     Args:
-        images: Truth and detections; label ids count from `first_label_id` in the order of `labels`.
+        images: Truth and detections; label ids run from `first_label_id` in the order of `labels`.
         labels: Names, without background.
         first_label_id: Id of labels[0]; 1 where 0 is background.
     """
