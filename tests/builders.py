@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless, generate_uid
 
 DX_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -102,11 +102,7 @@ def dicom(
     pixels = film() if pixels is None else pixels
     dataset = chest_dataset(pixels, bits=bits, **attributes)
     uid = UID(syntax)
-    if uid == RLELossless:
-        dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.compress(RLELossless, generate_instance_uid=False)
-    elif uid.is_compressed and not uid.is_deflated:
+    if uid.is_compressed and not uid.is_deflated:
         dataset.PixelData = encapsulate([encode(pixels, uid, bits=bits)])
         dataset["PixelData"].VR = "OB"
         dataset["PixelData"].is_undefined_length = True
@@ -137,6 +133,12 @@ def saved(
 def encode(pixels: npt.NDArray[Any], syntax: UID, *, bits: int) -> bytes:
     """One frame in a compressed transfer syntax."""
     name = syntax.keyword
+    if name == "RLELossless":
+        dataset = chest_dataset(pixels, bits=bits)
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.compress(RLELossless, generate_instance_uid=False)
+        return next(generate_frames(dataset.PixelData, number_of_frames=1))
     if name.startswith("HTJ2K"):
         return bytes(imagecodecs.htj2k_encode(pixels, reversible=True))
     if name.startswith("JPEG2000"):

@@ -23,7 +23,7 @@ SPREAD_SHARE: Final = 0.25
 ZONE_SHARE: Final = 0.5
 """A box that covers this share of a third is said to lie in it, however tall the box is."""
 
-UNKNOWN_NOTE: Final = "side assumed unknown: the file gives no Patient Orientation"
+UNKNOWN_NOTE: Final = "side unknown: the file gives no Patient Orientation"
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,7 @@ def _rejection(record: Record) -> list[Block]:
     return [
         *blocks,
         section("Image", width=WIDTH_PT),
-        body(f"Nothing more could be read from the file. SHA-256 {digest}.", after=14),
+        body(f"Of a refused file only the digest is kept. SHA-256 {digest}.", after=14),
     ]
 
 

@@ -1,13 +1,18 @@
-"""What a compressed codestream says of itself, read from its headers without decoding.
+"""What a compressed codestream says of itself, and decoders that do not pass half of one as whole.
 
-The reader checks this against the file's own claims before a decoder allocates anything.
+The reader checks the header against the file's own claims before a decoder allocates anything.
 Sources: ITU-T T.81 B.2.2 (JPEG, also JPEG-LS in ITU-T T.87 C.2.2), ITU-T T.800 A.5.1 and A.6.1
 (JPEG 2000, whose markers HTJ2K shares).
 """
 
+import io
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from lambdas.shared.errors import UnreadableImageError
 
@@ -21,6 +26,10 @@ _FRAME_MARKERS: Final = frozenset(
 """SOF0 to SOF15 without DHT, JPG and DAC; SOF55 is JPEG-LS."""
 
 _STANDALONE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xDA)})
+
+LOSSLESS_PROCESS: Final = 0xC3
+
+_EOI: Final = b"\xff\xd9"
 
 _MAX_HEADER_MARKERS: Final = 10_000
 """More markers than this before the frame header is an attack, not a file."""
@@ -110,6 +119,38 @@ def parse_jpeg2000(data: bytes) -> Codestream:
         levels=levels,
         process=0,
     )
+
+
+def decode_8_bit_jpeg(data: bytes) -> npt.NDArray[Any]:
+    """Samples of a grey baseline or extended JPEG by Pillow, which refuses half a file."""
+    return np.asarray(Image.open(io.BytesIO(data), formats=["JPEG"]))
+
+
+def decode_12_bit_jpeg(data: bytes) -> npt.NDArray[Any]:
+    """Samples of what Pillow cannot read.
+
+    Raises:
+        UnreadableImageError: The end marker is missing.
+    """
+    import imagecodecs
+
+    check_jpeg_ends(data)
+    return np.asarray(imagecodecs.jpeg8_decode(data))
+
+
+def check_jpeg_ends(data: bytes) -> None:
+    """Refuse a JPEG or JPEG-LS codestream without its end marker.
+
+    libjpeg fills what is missing with grey and says nothing; CharLS takes seconds to notice.
+
+    Raises:
+        UnreadableImageError: The end marker is missing.
+    """
+    if not data.rstrip(b"\0").endswith(_EOI):
+        raise UnreadableImageError(
+            "the JPEG data ends too early; the file is truncated, send it again",
+            code="broken_file",
+        )
 
 
 def _no_header(name: str) -> UnreadableImageError:

@@ -64,7 +64,7 @@ def _import_decoders() -> None:
     """Load the codecs now, so that no image's time is spent on it."""
     import imagecodecs
 
-    for name in ("jpeg8", "ljpeg", "jpegls", "jpeg2k", "htj2k", "dicomrle", "png"):
+    for name in ("jpeg8", "ljpeg", "jpegls", "jpeg2k", "dicomrle", "png"):
         getattr(imagecodecs, f"{name}_decode")
     from PIL import Image
 

@@ -88,10 +88,13 @@ def check_is_chest_radiograph(dataset: Dataset) -> None:
     """
     modality = text(dataset, "Modality")
     if not any(keyword in dataset for keyword in _PIXEL_KEYWORDS):
+        advice = (
+            "no pixel data; the file is truncated, send it again from the archive"
+            if modality in RADIOGRAPH_MODALITIES
+            else "no image; send the radiograph itself, not a report, a directory or a recording"
+        )
         raise UnsupportedImageError(
-            f"this DICOM object (modality {quote(modality)}) has no image; send the radiograph "
-            "itself, not a report, a directory or a recording",
-            code="no_pixels",
+            f"this DICOM object (modality {quote(modality)}) has {advice}", code="no_pixels"
         )
     if modality not in RADIOGRAPH_MODALITIES | UNDECIDED_MODALITIES:
         raise _not_a_radiograph(modality)

@@ -38,7 +38,15 @@ from pydicom.uid import (
     JPEG2000 as JPEG2000_LOSSY,
 )
 
-from lambdas.shared.codestream import Codestream, parse_jpeg, parse_jpeg2000
+from lambdas.shared.codestream import (
+    LOSSLESS_PROCESS,
+    Codestream,
+    check_jpeg_ends,
+    decode_8_bit_jpeg,
+    decode_12_bit_jpeg,
+    parse_jpeg,
+    parse_jpeg2000,
+)
 from lambdas.shared.dicom import integer, quote, required_integer, text
 from lambdas.shared.errors import MissingTagError, UnreadableImageError, UnsupportedImageError
 from lambdas.shared.radiograph import FloatImage
@@ -199,20 +207,23 @@ def _decode(
     if syntax in JPEG_2000 or syntax in HIGH_THROUGHPUT:
         stream = header = parse_jpeg2000(frame)
         reduce = _resolution_reduction(stream, long_side_px)
-        if syntax in HIGH_THROUGHPUT:
-            decode = imagecodecs.htj2k_decode
-        elif reduce:
+        if reduce:
 
             def decode(data: bytes) -> Any:
                 return _decode_reduced(data, stream, reduce)
         else:
+            # OpenJPEG for HTJ2K too: OpenJPH, through imagecodecs, passes half a stream as whole
             decode = imagecodecs.jpeg2k_decode
     elif syntax in JPEG_DCT or syntax in JPEG_LOSSLESS:
         header = parse_jpeg(frame)
-        lossless = header.process == 0xC3
-        decode = imagecodecs.ljpeg_decode if lossless else imagecodecs.jpeg8_decode
+        if header.process == LOSSLESS_PROCESS:
+            check_jpeg_ends(frame)
+            decode = imagecodecs.ljpeg_decode
+        else:
+            decode = decode_8_bit_jpeg if header.bits == 8 else decode_12_bit_jpeg
     elif syntax in JPEG_LS:
         header = parse_jpeg(frame)
+        check_jpeg_ends(frame)
         decode = imagecodecs.jpegls_decode
     elif syntax == RLELossless:
         kind = np.dtype(f"<u{allocated // 8}")

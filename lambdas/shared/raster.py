@@ -6,6 +6,7 @@ them.
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from lambdas.shared.codestream import decode_12_bit_jpeg, parse_jpeg
 from lambdas.shared.errors import ResourceLimitError, UnreadableImageError, UnsupportedImageError
 from lambdas.shared.limits import (
     EXPANSION_FREE_BYTES,
@@ -169,9 +171,11 @@ def _read_with_imagecodecs(data: bytes, image_format: str, cause: Exception | No
     """What Pillow cannot read in full depth: 16-bit colour PNG, 12-bit and lossless JPEG."""
     import imagecodecs
 
-    from lambdas.shared.codestream import parse_jpeg
-
-    decode = {"png": imagecodecs.png_decode, "jpeg": imagecodecs.jpeg8_decode}.get(image_format)
+    decoders: dict[str, Callable[[bytes], Any]] = {
+        "png": imagecodecs.png_decode,
+        "jpeg": decode_12_bit_jpeg,
+    }
+    decode = decoders.get(image_format)
     if decode is None:
         raise _broken(image_format, cause) from cause
     bits = 16

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from pydicom import uid
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 
 from lambdas.shared.errors import InputError
 from lambdas.shared.read import read_radiograph
-from tests.builders import PATIENT_NAME, chest_dataset, dicom, film, png, saved, to_8_bit
+from tests.builders import PATIENT_NAME, chest_dataset, dicom, encode, film, png, saved, to_8_bit
 
 FILM = film()
 REFERENCE = read_radiograph(png((FILM << 4).astype(np.uint16))).pixels
@@ -293,6 +294,37 @@ def test_codestream_that_contradicts_the_attributes_is_not_decoded() -> None:
     with pytest.raises(InputError, match="the codestream has 280 x 320") as caught:
         read_radiograph(data)
     assert caught.value.code == "broken_file"
+
+
+COMPRESSED = [syntax for syntax in LOSSLESS_SYNTAXES + LOSSY_SYNTAXES if syntax.is_compressed]
+
+
+@pytest.mark.parametrize("part", [0.3, 0.7, 0.98])
+@pytest.mark.parametrize("syntax", COMPRESSED, ids=lambda value: value.keyword)
+def test_half_a_codestream_is_never_taken_for_an_image(syntax: uid.UID, part: float) -> None:
+    """libjpeg and OpenJPH fill what is missing with grey and say nothing."""
+    if syntax.is_deflated:
+        data = dicom(FILM, syntax=syntax)
+        half = data[: int(len(data) * part)]
+    else:
+        frame = encode(FILM, syntax, bits=12)
+        dataset = chest_dataset(FILM)
+        dataset.PixelData = encapsulate([frame[: int(len(frame) * part)]])
+        dataset["PixelData"].is_undefined_length = True
+        dataset["PixelData"].VR = "OB"
+        half = saved(dataset, syntax=syntax)
+    with pytest.raises(InputError) as caught:
+        read_radiograph(half)
+    assert caught.value.code == "broken_file"
+
+
+def test_half_an_8_bit_jpeg() -> None:
+    frame = encode(to_8_bit(FILM), uid.JPEGBaseline8Bit, bits=8)
+    dataset = chest_dataset(to_8_bit(FILM), bits=8)
+    dataset.PixelData = encapsulate([frame[: len(frame) // 2]])
+    dataset["PixelData"].is_undefined_length = True
+    with pytest.raises(InputError, match="cannot be decoded"):
+        read_radiograph(saved(dataset, syntax=uid.JPEGBaseline8Bit))
 
 
 def test_truncated_file() -> None:

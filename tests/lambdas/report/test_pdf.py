@@ -197,7 +197,7 @@ def test_sides_are_marked_where_they_are_known() -> None:
     assert "Mirrored: image left is patient left" in mirrored
     assert "left, upper and middle zones" in mirrored
     assert "right, upper" not in mirrored
-    assert "ide assumed unknown: the file gives no Patient Orientation" in unknown
+    assert "ide unknown: the file gives no Patient Orientation" in unknown
     assert "image left, upper and middle zones" in unknown
 
 
@@ -266,7 +266,7 @@ def test_rejected_page_says_why_and_what_to_do() -> None:
 def test_rejected_page_without_facts() -> None:
     record = rejected("The file has no bytes.", code="empty_file", with_facts=False)
     text = pdf_text(render_pdf(record, pixels=None))
-    assert "Nothing more could be read from the file. SHA-256 ab12ab12ab12." in text
+    assert "Of a refused file only the digest is kept. SHA-256 ab12ab12ab12." in text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,154 @@
+"""Arrows run one way, and importing a module does nothing.
+
+Each module is imported in an interpreter of its own; then `sys.modules` says what came with it.
+"""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+PACKAGES = ("cxr", "infra", "lambdas", "training", "export")
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "lambdas": {"lambdas"},
+    "training": {"training", "lambdas"},
+    "export": {"export", "training", "lambdas"},
+    "infra": {"infra", "lambdas"},
+    "cxr": {"cxr", "lambdas", "infra"},
+}
+"""`training` and `export` use only lambdas.shared, `cxr` of infra only pipeline and local."""
+
+NEVER_IN_LAMBDAS = {"torch", "timm", "aws_cdk", "moto", "streamlit"}
+
+ONE_MODULE_ONLY = {
+    "onnxruntime": "lambdas/shared/onnx_model.py",
+    "boto3": "lambdas/shared/storage.py",
+    "aws_lambda_powertools": "lambdas/shared/telemetry.py",
+}
+"""Within lambdas: each of these stands in one module."""
+
+STAGES = {"classify", "detect", "report"}
+
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base", "manager"}
+
+
+def modules(*packages: str) -> Iterator[Path]:
+    for package in packages:
+        yield from sorted((REPOSITORY / package).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_arrows_run_one_way(package: str) -> None:
+    wrong = {
+        relative(path): sorted(ours - MAY_IMPORT[package])
+        for path in modules(package)
+        if (ours := {name.split(".")[0] for name in imports(path)} & set(PACKAGES))
+        - MAY_IMPORT[package]
+    }
+    assert wrong == {}
+
+
+def test_training_and_export_use_only_the_shared_runtime() -> None:
+    wrong = {
+        relative(path): sorted(names)
+        for path in modules("training", "export")
+        if (
+            names := {
+                name
+                for name in imports(path)
+                if name.startswith("lambdas.") and not name.startswith("lambdas.shared")
+            }
+        )
+    }
+    assert wrong == {}
+
+
+def test_stages_never_import_each_other() -> None:
+    wrong = {
+        relative(path): name
+        for stage in STAGES
+        for path in modules(f"lambdas/{stage}")
+        for name in imports(path)
+        if name.startswith("lambdas.") and name.split(".")[1] in STAGES - {stage} | {"batch"}
+    }
+    assert wrong == {}
+
+
+def test_shared_runtime_imports_no_stage() -> None:
+    wrong = {
+        relative(path): name
+        for path in modules("lambdas/shared")
+        for name in imports(path)
+        if name.startswith("lambdas.") and name.split(".")[1] in STAGES | {"batch"}
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(("library", "home"), ONE_MODULE_ONLY.items())
+def test_library_has_one_home(library: str, home: str) -> None:
+    users = {
+        relative(path)
+        for path in modules("lambdas")
+        if library in {name.split(".")[0] for name in imports(path)}
+    }
+    assert users <= {home}
+
+
+def test_no_file_is_named_for_nothing() -> None:
+    named = [relative(path) for path in modules(*PACKAGES) if path.stem in FORBIDDEN_NAMES]
+    assert named == []
+
+
+def test_packages_are_one_line_docstrings() -> None:
+    for path in modules(*PACKAGES):
+        if path.name == "__init__.py":
+            (only,) = ast.parse(path.read_text()).body
+            assert isinstance(only, ast.Expr), relative(path)
+            assert isinstance(only.value, ast.Constant), relative(path)
+
+
+def test_production_imports_neither_torch_nor_a_cloud() -> None:
+    """One fresh interpreter imports all of lambdas and cxr, as inference installs them."""
+    names = [
+        relative(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in modules("lambdas", "cxr")
+    ]
+    code = (
+        "import importlib, json, os, sys\n"
+        f"for name in {names!r}: importlib.import_module(name)\n"
+        "json.dump([sorted({m.split('.')[0] for m in sys.modules}),"
+        " os.environ.get('ORT_DISABLE_TELEMETRY')], sys.stdout)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    loaded, telemetry = json.loads(result.stdout)
+    assert not set(loaded) & (NEVER_IN_LAMBDAS | {"onnxruntime", "boto3", "pandas", "scipy"})
+    assert telemetry is None, "importing a module must not change the environment"
