@@ -94,7 +94,9 @@ def _write_all(options: argparse.Namespace) -> Iterator[StudyRecord]:
 def _write_sheet(options: argparse.Namespace) -> None:
     tiles = []
     for index in range(min(options.studies, SHEET_LIMIT)):
-        phantom = draw_study(plan_study(seed=options.seed, index=index), size_px=640)
+        phantom = draw_study(
+            plan_study(seed=options.seed, index=index), size_px=min(options.size, 640)
+        )
         tiles.append(draw_tile(phantom, describe_study(phantom)))
     options.contact_sheet.parent.mkdir(parents=True, exist_ok=True)
     write_contact_sheet(options.contact_sheet, tiles)

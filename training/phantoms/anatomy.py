@@ -122,7 +122,7 @@ class Anatomy:
     def lung_outer(self, y: np.ndarray) -> np.ndarray:
         """Distance of the lateral lung border from the midline; apex_x above the apex."""
         down = np.clip(y / (0.74 * self.base_y), 0, 1)
-        bulge = (1 - (1 - down) ** 2.3) ** 0.6
+        bulge = (1 - (1 - down) ** 2.7) ** 0.52
         below = np.clip((y - 0.74 * self.base_y) / (0.26 * self.base_y), 0, 2)
         return np.asarray(self.apex_x + (self.half_width - self.apex_x) * bulge - 4 * below**2)
 
@@ -304,7 +304,7 @@ def _aorta(plan: StudyPlan, size: float, beam: Beam, dome_top_y: float) -> Aorta
     curve = smooth_curve(np.column_stack((x, y)), 60)
     return Aorta(
         unfolding=unfolding,
-        ascending_x=-size * (15 + 26 * unfolding) + 30 * np.sin(beam.yaw),
+        ascending_x=-size * (14 + 17 * unfolding) + 30 * np.sin(beam.yaw),
         knob_x=float(knob_x),
         knob_y=float(knob_y),
         knob_radius=float(knob_radius),

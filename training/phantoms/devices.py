@@ -38,7 +38,8 @@ def _pacemaker(plan: StudyPlan, anatomy: Anatomy) -> tuple[list[Bars], np.ndarra
     rng = stream(plan.seed, plan.patient.number, "pacemaker")
     x, y = 0.70 * anatomy.half_width + rng.normal(0, 6), 48 + rng.normal(0, 6)
     apex_y = float(anatomy.heart[:, 1].max())
-    case = np.array([(x - 13, y), (x + 13, y)])
+    across = np.linspace(-1, 1, 40)
+    case = np.column_stack((x + 21 * across, np.full(40, y)))
     lead = smooth_curve(
         np.array(
             [
@@ -51,12 +52,18 @@ def _pacemaker(plan: StudyPlan, anatomy: Anatomy) -> tuple[list[Bars], np.ndarra
     )  # fmt: skip
     header = np.array([(x - 9, y - 17), (x + 6, y - 17)])
     bars = [
-        bars_along(case, radius=17.0, wall=1.0, density=0.35 * METAL_WATER, core=1.6),
+        bars_along(
+            case,
+            radius=18.0 * (1 - np.abs(across) ** 5) ** 0.4 + 0.5,
+            wall=1.2,
+            density=0.3 * METAL_WATER,
+            core=1.1,
+        ),
         bars_along(header, radius=4.5, density=0.5),
         bars_along(lead, radius=0.8, density=METAL_WATER),
         bars_along(lead[-4:], radius=1.5, density=METAL_WATER),
     ]
-    corners = np.array([(x - 31, y - 19), (x + 31, y + 19)])
+    corners = np.array([(x - 22, y - 22), (x + 22, y + 19)])
     return bars, np.concatenate((corners, lead))
 
 
@@ -85,17 +92,19 @@ def distractor_bars(plan: StudyPlan, anatomy: Anatomy) -> list[Bars]:
     if "ecg leads" in plan.distractors:
         bars += _ecg_leads(anatomy, rng)
     if "central line" in plan.distractors:
-        line = np.array([(-34, -90), (-30, -30), (-20, 20), (-19, 70), (-21, 118 * anatomy.size)])
-        bars.append(bars_along(smooth_curve(line, 60), radius=0.9, density=0.35 * METAL_WATER))
+        course = [(-34, -90), (-30, -30), (-20, 20), (-19, 70), (-21, 118 * anatomy.size)]
+        bars.append(
+            bars_along(smooth_curve(np.array(course), 60), radius=0.9, density=0.35 * METAL_WATER)
+        )
     if "necklace" in plan.distractors:
         x = np.linspace(-62, 62, 50)
         chain = np.column_stack((x, -42 + 62 * (1 - (x / 62) ** 2)))
         bars.append(bars_along(chain, radius=0.5 + 0.3 * (np.arange(50) % 2), density=METAL_WATER))
     if "buttons" in plan.distractors:
-        for y in (30.0, 90.0, 150.0, 210.0):
-            x = rng.normal(6, 3)
+        for height in (30.0, 90.0, 150.0, 210.0):
+            centre = rng.normal(6, 3)
             turn = np.linspace(0, 2 * np.pi, 18)
-            ring = np.column_stack((x + 5 * np.cos(turn), y + 5 * np.sin(turn)))
+            ring = np.column_stack((centre + 5 * np.cos(turn), height + 5 * np.sin(turn)))
             bars.append(bars_along(ring, radius=1.1, density=0.4 * METAL_WATER))
     return bars
 

@@ -144,7 +144,8 @@ def _attenuation(
         outlines += found
     lung = np.maximum(soft.lung - hila, 0.04 * soft.cavity)
     aerated = lung * (1 - fluid) * (1 - cloud)
-    grain = smooth_noise(stream(plan.seed, plan.index, "lung texture"), canvas, grain_mm=5)
+    texture = stream(plan.seed, plan.index, "lung texture")
+    grain = smooth_noise(texture, canvas, grain_mm=6) + smooth_noise(texture, canvas, grain_mm=2)
     density = anatomy.lung_density * (1 + 0.05 * grain)
     within = np.clip(aerated / 90, 0, 1)
     fine = BLOOD_WATER * tree + nodule

@@ -106,7 +106,8 @@ def present(
     high = dark + technique.white * (float(np.percentile(sample, 99)) - dark)
     level = np.clip((shown - low) / max(high - low, 0.3), 0, None)
     # a shoulder: the brightest parts are compressed rather than cut off
-    level = np.where(level > 0.8, 0.8 + 0.2 * np.tanh((level - 0.8) / 0.2), level)
+    bright = level > 0.8
+    level[bright] = 0.8 + 0.2 * np.tanh((level[bright] - 0.8) / 0.2)
     return np.asarray(level**technique.gamma, np.float32)
 
 

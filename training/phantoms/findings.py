@@ -103,13 +103,12 @@ def callus_bars(plan: StudyPlan, anatomy: Anatomy) -> tuple[list[Bars], list[Out
     """A healed fracture: a spindle of new bone around a rib, with a step in its line."""
     bars: list[Bars] = []
     outlines: list[Outline] = []
-    ribs = rib_lines(plan, anatomy)
     for side in plan.sides(v.RIB_CALLUS):
         rng = stream(plan.seed, plan.index, "callus", side + 1)
         number = int(rng.integers(4, 9))
-        rib = next(r for r in ribs if r.number == number and r.side == side)
+        rib = next(r for r in rib_lines(plan, anatomy) if r.number == number and r.side == side)
         # between the angle of the rib and its lateral turn
-        at = int(rng.integers(26, 48))
+        at = int(rng.integers(22, 38))
         x = float(anatomy.beam.project_x(rib.x[at], rib.z[at]))
         y = float(anatomy.beam.project_y(rib.y[at], rib.z[at]))
         dx, dy = rib.x[at + 3] - rib.x[at - 3], rib.y[at + 3] - rib.y[at - 3]

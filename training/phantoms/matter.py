@@ -3,7 +3,7 @@
 WATER_PER_MM = 0.0175
 """Attenuation of water at the mean energy of a filtered 120 kV beam, 1/mm."""
 
-CORTEX_WATER = 2.2
+CORTEX_WATER = 2.7
 """Extra water-equivalent mm per mm of compact bone: about twice the density, some photoelectric."""
 
 TRABECULAR_WATER = 0.34

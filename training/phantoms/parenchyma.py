@@ -43,7 +43,7 @@ def draw_consolidation(
     for side in plan.sides(v.ALVEOLAR_PATTERN):
         rng = stream(plan.seed, plan.index, "alveolar", side + 1)
         severity = plan.severity(v.ALVEOLAR_PATTERN)
-        radius = 20 + 26 * severity
+        radius = 24 + 28 * severity
         cx, cy = _spot(anatomy, rng, side, high=0.34, low=0.92, reach=radius)
         patch = canvas.patch(
             cx - 2.4 * radius, cx + 2.4 * radius, cy - 2.4 * radius, cy + 2.4 * radius
@@ -56,11 +56,12 @@ def draw_consolidation(
             cloud += rng.uniform(0.5, 1.0) * np.exp(-np.minimum(away, 30))
         grain = smooth_noise(rng, canvas, grain_mm=5)[patch.index]
         coarse = smooth_noise(rng, canvas, grain_mm=13)[patch.index]
-        dense = smoothstep((cloud * (1 + 0.16 * grain + 0.16 * coarse) - 0.22) / 0.75)
-        share = (0.40 + 0.35 * severity) * dense
+        uneven = 1 + 0.22 * grain + 0.32 * coarse
+        dense = smoothstep((cloud / cloud.max() * uneven - 0.06) / 1.05)
+        share = (0.34 + 0.28 * severity) * dense
         one_side = patch.x * side > 0
         fill[patch.index] = np.maximum(fill[patch.index], share * one_side)
-        seen = (share > 0.16) & (cavity[patch.index] > 12) & one_side
+        seen = (share > 0.07) & (cavity[patch.index] > 12) & one_side
         rows, columns = np.nonzero(seen)
         x, y = patch.x[0, columns], patch.y[rows, 0]
         outlines.append(
@@ -77,7 +78,7 @@ def interstitial_bars(plan: StudyPlan, anatomy: Anatomy) -> tuple[list[Bars], li
         rng = stream(plan.seed, plan.index, "interstitial", side + 1)
         severity = plan.severity(v.INTERSTITIAL_PATTERN)
         top = anatomy.base_y * rng.uniform(0.36, 0.52)
-        count = int(850 + 900 * severity)
+        count = int(1000 + 1000 * severity)
         y = top + (anatomy.base_y - top) * rng.beta(1.6, 1.0, count)
         outer = anatomy.lung_outer(y) - 2
         x = 20 + (outer - 20) * rng.beta(1.3, 1.0, count)
@@ -90,7 +91,7 @@ def interstitial_bars(plan: StudyPlan, anatomy: Anatomy) -> tuple[list[Bars], li
         radius = rng.uniform(0.35, 0.75, len(x)) * (0.85 + 0.5 * severity)
         bars.append(
             bars_between(
-                centre - half, centre + half, radius_start=radius, radius_end=radius, density=2.6
+                centre - half, centre + half, radius_start=radius, radius_end=radius, density=6.0
             )
         )
         dots = rng.random(len(x)) < 0.12
@@ -101,7 +102,7 @@ def interstitial_bars(plan: StudyPlan, anatomy: Anatomy) -> tuple[list[Bars], li
                 centre[dots] + (size / 2)[:, None] * (1, 0),
                 radius_start=size,
                 radius_end=size,
-                density=2.0,
+                density=2.6,
             )
         )
         # Kerley B: short, horizontal, at the lateral wall above the angle

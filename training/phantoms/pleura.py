@@ -56,7 +56,7 @@ def _upright_effusion(
 ) -> tuple[np.ndarray, Outline]:
     """A level that climbs along the lateral wall: the meniscus."""
     rng = stream(plan.seed, plan.index, "effusion", side + 1)
-    height = 44 + 105 * plan.severity(v.PLEURAL_EFFUSION) * rng.uniform(0.8, 1)
+    height = 42 + 80 * plan.severity(v.PLEURAL_EFFUSION) * rng.uniform(0.8, 1)
     rise = rng.uniform(24, 42)
     x = np.abs(canvas.x[0])
     out = np.clip((x - 14) / (anatomy.half_width - 14), 0, 1)
@@ -97,12 +97,12 @@ def _blunting(
 ) -> tuple[np.ndarray, Outline]:
     """The angle is filled by a concave wedge; less than an effusion."""
     severity = plan.severity(v.COSTOPHRENIC_BLUNTING)
-    height, width = 20 + 14 * severity, 26 + 16 * severity
+    height, width = 27 + 15 * severity, 36 + 20 * severity
     corner_x = float(anatomy.lung_outer(np.array([anatomy.base_y - height / 2]))[0])
     x = np.maximum(corner_x - np.abs(canvas.x), 0) / width
     y = np.maximum(anatomy.base_y - canvas.y, 0) / height
-    wedge = np.sqrt(x) + np.sqrt(y)
-    share = smoothstep((1.12 - wedge) / 0.24) * _half(canvas, side)
+    wedge = x**0.6 + y**0.6
+    share = smoothstep((1.1 - wedge) / 0.2) * _half(canvas, side)
     return share.astype(np.float32), rectangle(
         v.COSTOPHRENIC_BLUNTING,
         (side * (corner_x - width), side * (corner_x + 3)),
@@ -120,8 +120,8 @@ def _apical_cap(
     lung = (cavity > 0) & (half > 0) & (canvas.y < CAP_LIMIT_Y_MM)
     column = lung.any(axis=0)
     top = np.where(column, canvas.y[lung.argmax(axis=0), 0], 1e4)
-    uneven = 1 + 0.28 * smooth_noise(rng, canvas, grain_mm=9)[:1]
-    share = (1 - smoothstep((canvas.y - top[None, :] - thick * uneven) / 3)) * lung
+    uneven = 1 + 0.13 * smooth_noise(rng, canvas, grain_mm=20)[:1]
+    share = (1 - smoothstep((canvas.y - top[None, :] - thick * uneven) / 5)) * lung
     fading = 1 - smoothstep((canvas.y - CAP_LIMIT_Y_MM + 14) / 14)
     share = (0.92 * share * fading).astype(np.float32)
     rows, columns = np.nonzero(share > 0.3)

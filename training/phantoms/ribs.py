@@ -1,14 +1,17 @@
 """Ribs and their cartilages: hollow flat bars in space, projected onto the film."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from training.phantoms.anatomy import Anatomy
 from training.phantoms.geometry import (
-    SAMPLE_STEP_PX,
+    ACROSS_STEP_PX,
+    ALONG_STEP_PX,
     Bars,
     Canvas,
+    Samples,
     bars_between,
     smoothstep,
     stream,
@@ -50,7 +53,7 @@ def rib_lines(plan: StudyPlan, anatomy: Anatomy) -> list[Rib]:
         depth = anatomy.half_depth * share
         for side in (-1, 1):
             end = np.deg2rad(RIB_END_DEG[number - 1] + rng.normal(0, 3))
-            angle = np.linspace(np.deg2rad(-86), end, 90)
+            angle = np.linspace(np.deg2rad(-86), end, 72)
             z = depth * np.sin(angle)
             tilt = anatomy.rib_tilt * (1 + 0.03 * rng.normal())
             y = start_y + rng.normal(0, 1) + tilt * (z + depth + 0.35 * np.maximum(z, 0))
@@ -68,41 +71,45 @@ def rib_lines(plan: StudyPlan, anatomy: Anatomy) -> list[Rib]:
 
 def draw_ribs(ribs: list[Rib], anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
     """Ribs as (H, W) mm of water equivalent; lateral turns come out bright by themselves."""
-    step = SAMPLE_STEP_PX * canvas.pixel_mm * 1.3
+    return canvas.deposit(
+        samples for rib in ribs for samples in _rib_samples(rib, anatomy, canvas.pixel_mm)
+    )
+
+
+def _rib_samples(rib: Rib, anatomy: Anatomy, pixel_mm: float) -> Iterator[Samples]:
+    """Points across and along one rib, weighted with the bone that the ray meets there."""
+    step = ALONG_STEP_PX * pixel_mm
     thick = 6.2 * anatomy.size
-    xs, ys, volumes = [], [], []
-    for rib in ribs:
-        run = rib.run
-        at = np.arange(step / 2, run[-1], step)
-        x, y, z = (np.interp(at, run, c) for c in (rib.x, rib.y, rib.z))
-        turn_x, turn_z = np.gradient(x), np.gradient(z)
-        flat = np.hypot(turn_x, turn_z) + 1e-9
-        # flatter and taller towards the front
-        tall = (8.5 if rib.number in (1, 11, 12) else 12.0) * anatomy.size
-        height = tall * (0.84 + 0.22 * at / run[-1])
-        across = max(int(np.ceil(tall / (SAMPLE_STEP_PX * canvas.pixel_mm))), 6)
-        edge = np.linspace(-1, 1, across + 1)
-        middle = (edge[1:] + edge[:-1]) / 2
-        chord = np.sqrt(1 - middle**2)
-        inner = np.sqrt(np.maximum(1 - (middle * tall / (tall - 2.4)) ** 2, 0))
-        profile = thick * chord * CORTEX_WATER - (thick - 1.7) * inner * (
-            CORTEX_WATER - TRABECULAR_WATER
-        )
-        ahead = z / anatomy.half_depth
-        weight = (1 - 0.3 * smoothstep(ahead)) * smoothstep((run[-1] - at + 3) / 9)
-        volume = (height / across * step * weight)[:, None] * profile[None, :]
-        up = height[:, None] / 2 * middle[None, :]
-        # where the rib turns away from the film its thickness shows, as two layers
-        for layer in (-1.0, 1.0):
-            off_x = layer * 0.3 * thick * turn_z / flat * rib.side
-            off_z = -layer * 0.3 * thick * turn_x / flat * rib.side
-            film_x = anatomy.beam.project_x(x + off_x, z + off_z)
-            scale = np.asarray(anatomy.beam.scale(z))[:, None]
-            film_y = anatomy.beam.project_y(y, z)[:, None] + scale * up
-            xs.append(np.broadcast_to(film_x[:, None], film_y.shape).ravel())
-            ys.append(film_y.ravel())
-            volumes.append(0.5 * volume.ravel())
-    return canvas.deposit(np.concatenate(xs), np.concatenate(ys), np.concatenate(volumes))
+    run = rib.run
+    at = np.arange(step / 2, run[-1], step)
+    x, y, z = (np.interp(at, run, c) for c in (rib.x, rib.y, rib.z))
+    turn_x, turn_z = np.gradient(x), np.gradient(z)
+    flat = np.hypot(turn_x, turn_z) + 1e-9
+    # flatter and taller towards the front
+    tall = (8.5 if rib.number in (1, 11, 12) else 12.0) * anatomy.size
+    height = tall * (0.84 + 0.22 * at / run[-1])
+    across = max(int(np.ceil(tall / (ACROSS_STEP_PX * pixel_mm))), 6)
+    edge = np.linspace(-1, 1, across + 1)
+    middle = (edge[1:] + edge[:-1]) / 2
+    inner = np.sqrt(np.maximum(1 - (middle * tall / (tall - 2.4)) ** 2, 0))
+    profile = thick * np.sqrt(1 - middle**2) * CORTEX_WATER
+    profile -= (thick - 1.7) * inner * (CORTEX_WATER - TRABECULAR_WATER)
+    weight = (1 - 0.3 * smoothstep(z / anatomy.half_depth)) * smoothstep((run[-1] - at + 3) / 9)
+    weight *= 0.55 if rib.number > 10 else 1.0
+    # at the lateral turn ribs thin out, or their edges would outshine every other bone
+    weight *= 1 - 0.5 * (np.abs(turn_z) / flat) ** 4
+    along = (height / across * step * weight).astype(np.float32)
+    scale = np.asarray(anatomy.beam.scale(z))
+    film_y = anatomy.beam.project_y(y, z)[:, None] + (scale * height / 2)[:, None] * middle
+    film_x = anatomy.beam.project_x(x, z)
+    # where the rib turns away from the film its thickness shows, as two layers
+    turned = np.abs(turn_z) > 0.35 * flat
+    offset = 0.3 * thick * turn_z / flat
+    for chosen, shift, share in ((~turned, 0.0, 1.0), (turned, -1.0, 0.5), (turned, 1.0, 0.5)):
+        columns = (film_x + shift * offset)[chosen, None]
+        rows = film_y[chosen]
+        volume = share * along[chosen, None] * profile[None, :]
+        yield np.broadcast_to(columns, rows.shape), rows, volume
 
 
 def cartilage_bars(plan: StudyPlan, ribs: list[Rib], anatomy: Anatomy) -> list[Bars]:

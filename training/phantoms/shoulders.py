@@ -14,6 +14,10 @@ Points = Sequence[tuple[float, float, float]]
 """Control points of a bone: distance from the midline, height, radius; mm."""
 
 
+PIECE_MM = 1.6
+"""Length of the straight pieces of a bone."""
+
+
 def arm_abduction(plan: StudyPlan) -> float:
     """Sideways run of the upper arm per mm downwards; small when the patient lies."""
     rng = stream(plan.seed, plan.index, "arms")
@@ -40,8 +44,8 @@ def draw_shoulders(
         jitter = rng.normal(0, 2.5, 4)
         end_y = -4 + lift + jitter[0]
         clavicle = (
-            (14, 49, 6), (18, 46, 8.5), (30, 41, 6.8), (0.36 * wide, 33 + jitter[1], 5.4),
-            (0.58 * wide, 20, 5.2), (0.80 * wide, 6 + 0.4 * lift, 5.8), (wide + 2, end_y, 6.4),
+            (13, 50, 7), (18, 47, 8.5), (30, 42, 6.8), (0.36 * wide, 35 + jitter[1], 5.4),
+            (0.58 * wide, 24, 5.2), (0.80 * wide, 8 + 0.4 * lift, 5.8), (wide + 2, end_y - 3, 6.4),
             (wide + 13, end_y + 1, 5.0),
         )  # fmt: skip
         bars.append(_bone(anatomy, side, clavicle, z=46, wall=1.6))
@@ -55,7 +59,7 @@ def draw_shoulders(
         outline = smooth_curve(
             _project(anatomy, side, np.array(blade, float), -58), 80, closed=True
         )
-        blades += _plate(canvas, outline, thickness=3.2)
+        blades += _plate(canvas, outline, thickness=4.5)
         bones: tuple[tuple[Points, float, float], ...] = (
             # lateral border, medial border, spine with acromion, coracoid, socket
             (((out, 46, 5.5), (out - 8, 84, 4.4), (out - 18, 120, 3.4), (*tip, 2.6)), -58, 1.3),
@@ -79,8 +83,9 @@ def draw_shoulders(
         bars += [_bone(anatomy, side, points, z=z, wall=wall) for points, z, wall in bones]
         x, y = out + 27, 28 + lift
         humerus = (
-            (x - 1, y - 22, 5), (x - 1, y - 17, 14), (x, y - 8, 20), (x, y, 21.5),
-            (x + 3, y + 10, 20), (x + 6, y + 22, 15.5), (x + 8, y + 40, 12.5), (x + 9 + 30 * lean, y + 75, 11.5),
+            (x - 2, y - 22, 20), (x - 1, y - 10, 21), (x, y, 21.5),
+            (x + 3, y + 10, 20), (x + 6, y + 22, 15.5), (x + 8, y + 40, 12.5),
+            (x + 9 + 30 * lean, y + 75, 11.5),
             (x + 9 + 130 * lean, y + 175, 11), (x + 9 + 290 * lean, y + 335, 11),
         )  # fmt: skip
         bars.append(_bone(anatomy, side, humerus, z=-20, wall=2.4))
@@ -95,10 +100,16 @@ def _project(anatomy: Anatomy, side: int, points: np.ndarray, z: float) -> np.nd
 
 def _bone(anatomy: Anatomy, side: int, points: Points, *, z: float, wall: float) -> Bars:
     """A hollow bone through control points."""
-    line = smooth_curve(np.array(points, float), 12 * len(points))
+    rough = smooth_curve(np.array(points, float), 12 * len(points))
+    run = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(rough[:, :2], axis=0).T))))
+    # even pieces leave no pattern, and the ends are rounded like the bone's
+    at = np.linspace(0, run[-1], max(int(run[-1] / PIECE_MM), 8))
+    x, y, radius = (np.interp(at, run, column) for column in rough.T)
+    radius = np.maximum(radius, 0.8)
+    ahead = np.clip(np.minimum(at, run[-1] - at) / radius, 0.02, 1)
     return bars_along(
-        _project(anatomy, side, line[:, :2], z),
-        radius=np.maximum(line[:, 2], 0.8) * anatomy.size,
+        _project(anatomy, side, np.column_stack((x, y)), z),
+        radius=radius * np.sqrt(1 - (1 - ahead) ** 2) * anatomy.size,
         wall=wall,
         density=0.8 * CORTEX_WATER,
         core=0.5 * TRABECULAR_WATER,

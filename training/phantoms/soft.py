@@ -59,10 +59,12 @@ def _body(plan: StudyPlan, anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
     column = y[:, 0]
     inner = np.maximum(anatomy.lung_outer(np.clip(column, 0, None)), 0.86 * anatomy.half_width)
     waist = smoothstep((column - anatomy.base_y + 30) / 120)
-    wide = inner + anatomy.wall + waist * (26 * patient.fat - 14)
+    # latissimus and pectoral folds widen the trunk towards the armpit
+    flare = (20 + 14 * patient.muscle) * (1 - smoothstep((column - 40) / 130))
+    wide = inner + anatomy.wall + flare + waist * (26 * patient.fat - 14)
     q = np.minimum((x / wide[:, None].astype(np.float32)) ** 2, 1)
     belly = 1 + (0.10 + 0.25 * patient.fat) * smoothstep((column - 0.62 * anatomy.base_y) / 90)
-    upper = smoothstep((column + 70) / 100)
+    upper = smoothstep((column + 95) / 165)
     thick = (depth * belly * upper).astype(np.float32)[:, None]
     trunk = thick * np.sqrt(1 - q * q)
     # neck
@@ -75,17 +77,16 @@ def _body(plan: StudyPlan, anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
     line = line + 40 * np.clip((x - reach + 50) / 50, 0, 1) ** 2.5
     below = np.maximum(y - line, 0)
     outward = smoothstep((x - 0.7 * anatomy.half_width) / (0.6 * anatomy.half_width))
-    girdle = 0.72 * depth * (1 - outward) + (92 + 30 * patient.fat + 16 * patient.muscle) * outward
+    girdle = 0.72 * depth * (1 - outward) + (124 + 34 * patient.fat + 16 * patient.muscle) * outward
     rim = np.sqrt(np.clip((reach + 6 - x) / 46, 0, 1) * (2 - np.clip((reach + 6 - x) / 46, 0, 1)))
     shoulder = girdle * rim * np.sqrt(1 - np.exp(-below / 26))
-    fold = 104 + 26 * patient.fat
-    shoulder *= 1 - smoothstep((y - fold + 34) / 62)
+    shoulder *= 1 - smoothstep((y - 62 - 20 * patient.fat) / 120)
     # arms: held away from the trunk, closer when lying
     away = arm_abduction(plan)
-    arm_radius = 38 + 12 * patient.muscle + 20 * patient.fat
+    arm_radius = 46 + 10 * patient.muscle + 18 * patient.fat
     axis = anatomy.half_width + 62 + away * np.clip(y - 20, 0, None)
     across = np.minimum(((x - axis) / arm_radius) ** 2, 1)
-    arm = 2 * arm_radius * np.sqrt(1 - across) * smoothstep((y + 4) / 50)
+    arm = 2 * arm_radius * np.sqrt(1 - across) * smoothstep((y + 10) / 90)
     body = np.maximum(np.maximum(trunk, neck), np.maximum(shoulder, arm))
     return np.asarray(body, np.float32)
 
@@ -159,44 +160,62 @@ def _heart(anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
     rim = np.interp(np.arctan2(dy, dx), angle[order], radius, period=2 * np.pi)
     rho = np.hypot(dx, dy) / rim
     deep = 0.86 * float(np.sqrt(np.ptp(outline[:, 0]) * np.ptp(outline[:, 1])))
-    total[patch.index] = deep * np.sqrt(np.maximum(1 - rho * rho, 0))
+    # below the crest of the diaphragm the ray meets the abdomen, not the heart
+    crest = np.where(
+        patch.x[0] < 0,
+        anatomy.dome_y(-1, np.abs(patch.x[0])),
+        anatomy.dome_y(1, np.abs(patch.x[0])),
+    ).astype(np.float32)
+    above = 1 - smoothstep((patch.y - crest[None, :] + 2) / 8)
+    total[patch.index] = deep * np.sqrt(np.maximum(1 - rho * rho, 0)) * above
     # superior vena cava and ascending aorta on the right, subclavian on the left
     top, root = aorta.knob_y - 4, float(outline[:, 1].min()) + 34
     reach = abs(aorta.ascending_x) * 0.6
+    # side, course and half-width; each hides what lies between it and the midline
     bands = (
-        (np.array([-18, -19, -21, -22]) * size, np.array([20, 60, 110, root]), 9.5 * size),
         (
-            np.array([-2, aorta.ascending_x + 6, aorta.ascending_x, -reach]),
-            np.array([top, top + 22, top + 52, root + 12]),
+            -1,
+            [(-18 * size, 20), (-19 * size, 60), (-21 * size, 110), (-22 * size, root)],
+            9.5 * size,
+        ),
+        (
+            -1,
+            [
+                (-2, top), (0.45 * aorta.ascending_x, top + 22), (aorta.ascending_x, top + 62),
+                (aorta.ascending_x + 2, root), (-0.5 * reach, root + 46),
+            ],
             aorta.radius,
         ),
-        (np.array([17, 19, 21, aorta.knob_x]) * 1.0, np.array([8, 40, 60, top]), 8.5 * size),
-        (aorta.descending_x, aorta.descending_y, aorta.radius * 0.92),
-    )
-    for xs, ys, half in bands:
-        total = np.maximum(total, _band(canvas, xs, ys, half))
+        (1, [(17, 8), (19, 40), (21, 60), (aorta.knob_x, top)], 8.5 * size),
+    )  # fmt: skip
+    for side, course, half in bands:
+        line = smooth_curve(np.array(course, float), 40)
+        total = np.maximum(total, _band(canvas, side, line, half))
+    line = np.column_stack((aorta.descending_x, aorta.descending_y))
+    total = np.maximum(total, _band(canvas, 1, line, 0.92 * aorta.radius))
     knob = canvas.patch(aorta.knob_x - 40, aorta.knob_x + 40, aorta.knob_y - 40, aorta.knob_y + 40)
-    squared = (knob.x - aorta.knob_x) ** 2 + ((knob.y - aorta.knob_y) * 0.93) ** 2
+    squared = np.maximum(knob.x - aorta.knob_x, 0) ** 2 + ((knob.y - aorta.knob_y) * 0.93) ** 2
     # the arch runs towards the viewer here: its path is longer than it is wide
-    arch = 2.6 * np.sqrt(np.maximum(aorta.knob_radius**2 - squared, 0))
+    arch = 2.1 * np.sqrt(np.maximum(aorta.knob_radius**2 - squared, 0))
+    arch = arch * (knob.x > 0)
     total[knob.index] = np.maximum(total[knob.index], arch)
     # fat and oesophagus fill the space between the great vessels
     middle = 44 * np.sqrt(np.maximum(1 - (canvas.x / (24 * size)) ** 2, 0))
     return np.asarray(np.maximum(total, middle * (canvas.y > 0)))
 
 
-def _band(canvas: Canvas, xs: np.ndarray, ys: np.ndarray, half: float) -> np.ndarray:
-    """A round vessel along a line that goes downwards, with rounded ends."""
-    if len(xs) < 10:
-        xs, ys = smooth_curve(np.column_stack((xs, ys)), 40).T
-    patch = canvas.patch(xs.min() - half, xs.max() + half, ys.min(), ys.max())
+def _band(canvas: Canvas, side: int, line: np.ndarray, half: float) -> np.ndarray:
+    """A round vessel along a line that goes downwards, blending into what lies medial of it."""
+    xs, ys = line.T
+    reach = sorted((0.0, side * (np.abs(xs).max() + half)))
+    patch = canvas.patch(reach[0], reach[1], ys.min(), ys.max())
     column = patch.y[:, 0]
     centre = np.interp(column, ys, xs)
-    lean = np.cos(np.arctan(np.gradient(centre) / canvas.pixel_mm)) if len(centre) > 1 else 1.0
-    ends = np.minimum(column - ys.min(), ys.max() - column) / half
-    width = half * np.sqrt(np.clip(1 - (1 - np.clip(ends, 0, 1)) ** 2, 0, 1))
-    away = (patch.x - centre[:, None]) * np.reshape(lean, (-1, 1))
-    path = 2 * np.sqrt(np.maximum(width[:, None] ** 2 - away**2, 0))
+    slope = np.gradient(centre) / canvas.pixel_mm if len(centre) > 1 else np.zeros(1)
+    ends = np.clip(np.minimum(column - ys.min(), ys.max() - column) / half, 0, 1)
+    width = half * np.sqrt(1 - (1 - ends) ** 2)
+    away = side * (patch.x - centre[:, None]) * (1 / np.sqrt(1 + slope**2))[:, None]
+    path = 2 * np.sqrt(np.maximum(width[:, None] ** 2 - np.maximum(away, 0) ** 2, 0))
     total = np.zeros(canvas.shape, np.float32)
     total[patch.index] = path
     return total

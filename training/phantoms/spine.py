@@ -19,10 +19,12 @@ def draw_spine(plan: StudyPlan, anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
     slope = (np.gradient(middle) / canvas.pixel_mm).astype(np.float32)[:, None]
     u = patch.x - middle[:, None]
     # vertebrae tilt with the curve: their endplates stay square to it
-    along = np.clip(patch.y + slope * u, anatomy.discs[0], anatomy.discs[-1] - 1)
+    along = np.clip(
+        patch.y + slope * u, np.float32(anatomy.discs[0]), np.float32(anatomy.discs[-1] - 1)
+    )
     phase = np.interp(along, anatomy.discs, np.arange(len(anatomy.discs))).astype(np.float32)
     level = phase.astype(int)
-    p = phase - level
+    p = phase - level.astype(np.float32)
     height = np.diff(anatomy.discs)
     tall = height.astype(np.float32)[level]
     narrowed = degenerate_levels(plan)[::2]
