@@ -113,7 +113,8 @@ def prepare(
         root: As for `load_dataset`.
         out: The prepared folder.
         long_side_px: Longer side of the prepared images at most. The default keeps the very pixels
-            that production hands to a model; less is faster to load but is resampled once more.
+            that production hands to a model; less loads faster but is resampled once more (640 on
+            1,024 px films: 0.001 mean difference of the 380 px input, up to 0.08 at sharp edges).
         workers: Processes.
 
     Returns:

@@ -2,7 +2,7 @@
 
 import io
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from matplotlib.axes import Axes
@@ -33,11 +33,17 @@ PALETTE: Final = (
 """Bright on a dark film; one for each class of the largest detector, others are white."""
 
 
-def draw_sheet(studies: Sequence[Study], *, seed: int = 0) -> bytes:
+def draw_sheet(
+    studies: Sequence[Study],
+    *,
+    pixels: Callable[[Study], FloatImage] = load_pixels,
+    seed: int = 0,
+) -> bytes:
     """A PNG with examples of every detectable class and some normals.
 
     Args:
-        studies: Prepared.
+        studies: To choose from.
+        pixels: Reads a study's film as (H, W) float32 in [0, 1]; by default a prepared one.
         seed: Of the choice.
 
     Returns:
@@ -50,7 +56,7 @@ def draw_sheet(studies: Sequence[Study], *, seed: int = 0) -> bytes:
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     for axes, (title, study) in zip(grid, panels, strict=False):
-        draw_study(axes, load_pixels(study), study.boxes)
+        draw_study(axes, pixels(study), study.boxes)
         facts = " · ".join(
             str(fact)
             for fact in (study.split, study.view, study.sex, study.age)
@@ -101,6 +107,7 @@ def draw_study(axes: Axes, pixels: FloatImage, boxes: Sequence[LabelledBox]) -> 
                 color=colour,
                 fontsize=5.5,
                 clip_on=True,
+                bbox={"facecolor": "black", "alpha": 0.55, "pad": 0.8, "linewidth": 0},
             )
 
 
