@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+
+from training.dicom_encoding import encapsulate_frame, encode_frame
 
 DX_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.1"
 
@@ -103,9 +103,7 @@ def dicom(
     dataset = chest_dataset(pixels, bits=bits, **attributes)
     uid = UID(syntax)
     if uid.is_compressed and not uid.is_deflated:
-        dataset.PixelData = encapsulate([encode(pixels, uid, bits=bits)])
-        dataset["PixelData"].VR = "OB"
-        dataset["PixelData"].is_undefined_length = True
+        encapsulate_frame(dataset, encode_frame(pixels, uid, bits=bits))
     elif not uid.is_little_endian:
         dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
         dataset["PixelData"].VR = "OW"
@@ -128,32 +126,6 @@ def saved(
     else:
         dataset.save_as(stream, implicit_vr=uid.is_implicit_VR, little_endian=uid.is_little_endian)
     return stream.getvalue()
-
-
-def encode(pixels: npt.NDArray[Any], syntax: UID, *, bits: int) -> bytes:
-    """One frame in a compressed transfer syntax."""
-    name = syntax.keyword
-    if name == "RLELossless":
-        dataset = chest_dataset(pixels, bits=bits)
-        dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.compress(RLELossless, generate_instance_uid=False)
-        return next(generate_frames(dataset.PixelData, number_of_frames=1))
-    if name.startswith("HTJ2K"):
-        return bytes(imagecodecs.htj2k_encode(pixels, reversible=True))
-    if name.startswith("JPEG2000"):
-        return bytes(
-            imagecodecs.jpeg2k_encode(
-                pixels, codecformat="j2k", reversible=True, level=0, bitspersample=bits
-            )
-        )
-    if name.startswith("JPEGLS"):
-        return bytes(imagecodecs.jpegls_encode(pixels, level=0 if "Lossless" in name else 2))
-    if name.startswith("JPEGLossless"):
-        return bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=bits))
-    if name in ("JPEGBaseline8Bit", "JPEGExtended12Bit"):
-        return bytes(imagecodecs.jpeg8_encode(pixels, level=97, bitspersample=bits))
-    raise ValueError(f"no encoder for {name}")
 
 
 def write_bundle(folder: Path, graph: onnx.ModelProto, facts: dict[str, Any]) -> Path:

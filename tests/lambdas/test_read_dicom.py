@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 
 from lambdas.shared.errors import InputError
 from lambdas.shared.read import read_radiograph
-from tests.builders import PATIENT_NAME, chest_dataset, dicom, encode, film, png, saved, to_8_bit
+from tests.builders import PATIENT_NAME, chest_dataset, dicom, film, png, saved, to_8_bit
+from training.dicom_encoding import encapsulate_frame, encode_frame
 
 FILM = film()
 REFERENCE = read_radiograph(png((FILM << 4).astype(np.uint16))).pixels
@@ -307,11 +307,9 @@ def test_half_a_codestream_is_never_taken_for_an_image(syntax: uid.UID, part: fl
         data = dicom(FILM, syntax=syntax)
         half = data[: int(len(data) * part)]
     else:
-        frame = encode(FILM, syntax, bits=12)
+        frame = encode_frame(FILM, syntax, bits=12)
         dataset = chest_dataset(FILM)
-        dataset.PixelData = encapsulate([frame[: int(len(frame) * part)]])
-        dataset["PixelData"].is_undefined_length = True
-        dataset["PixelData"].VR = "OB"
+        encapsulate_frame(dataset, frame[: int(len(frame) * part)])
         half = saved(dataset, syntax=syntax)
     with pytest.raises(InputError) as caught:
         read_radiograph(half)
@@ -319,10 +317,9 @@ def test_half_a_codestream_is_never_taken_for_an_image(syntax: uid.UID, part: fl
 
 
 def test_half_an_8_bit_jpeg() -> None:
-    frame = encode(to_8_bit(FILM), uid.JPEGBaseline8Bit, bits=8)
+    frame = encode_frame(to_8_bit(FILM), uid.JPEGBaseline8Bit, bits=8)
     dataset = chest_dataset(to_8_bit(FILM), bits=8)
-    dataset.PixelData = encapsulate([frame[: len(frame) // 2]])
-    dataset["PixelData"].is_undefined_length = True
+    encapsulate_frame(dataset, frame[: len(frame) // 2])
     with pytest.raises(InputError, match="cannot be decoded"):
         read_radiograph(saved(dataset, syntax=uid.JPEGBaseline8Bit))
 

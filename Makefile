@@ -1,0 +1,49 @@
+# Two commands do everything: `make demo` and `make test`. Each makes its own environment in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+DEMO := build/demo
+
+.PHONY: help demo check test format clean
+
+help:             ## list the targets
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/:/'
+
+demo: .venv/inference  ## draw demo images, analyse them, say where to look
+	$(BIN)/python -m training.demo_images --out $(DEMO)/images
+	$(BIN)/cxr analyze $(DEMO)/images --out $(DEMO)/results
+
+check: .venv/dev  ## lint, types, fast tests: under a minute
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test: .venv/all   ## everything this machine can run
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+format: .venv/dev ## rewrite the sources in house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:            ## remove the environment and all that was built
+	rm -rf .venv build
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, this is {v[0]}.{v[1]}; name another with PYTHON=…")'
+	$(PYTHON) -m venv .venv
+
+.venv/inference: $(BIN)/python pyproject.toml
+	$(PIP) -e .
+	@touch $@
+
+.venv/dev: $(BIN)/python pyproject.toml
+	$(PIP) -e '.[dev]'
+	@touch $@ .venv/inference
+
+.venv/all: $(BIN)/python pyproject.toml
+	$(PIP) -e '.[dev,training,export]'
+	@touch $@ .venv/dev .venv/inference
