@@ -68,7 +68,7 @@ def _row(result: Result) -> str:
 
 
 def _preview(result: Result) -> str:
-    if result.thumbnail_path is None:
+    if result.thumbnail_path is None or result.kind == REJECTED:
         return '<span class="preview none">no preview</span>'
     image = (
         f'<img src="{_url(result.thumbnail_path)}" loading="lazy" decoding="async" '

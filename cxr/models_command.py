@@ -67,6 +67,7 @@ def print_models(description: dict[str, Any], console: Console) -> None:
         for name, value in _rows(model):
             table.add_row(Text(name), Text(shown_lines(value)))
         console.print(table)
+        _line(console, f"sha256 {model['sha256']} (checked)")  # not wrapped: to be copied
         if model["metrics"]:
             console.print(_metrics_table(model["metrics"]))
         else:
@@ -115,7 +116,6 @@ def _rows(model: dict[str, Any]) -> list[tuple[str, str]]:
         ("Precision", model["precision"]),
         ("Parity", _parity(parity) if parity else "not measured"),
         ("Size on disk", f"{model['size_bytes'] / 1e6:.1f} MB"),
-        ("sha256", f"{model['sha256']} (checked)"),
         ("Code version", model["code_version"]),
         ("Graph", model["graph_problem"] or "loads, and agrees with model.json"),
     ]

@@ -39,6 +39,7 @@ class Result:
     status: str
     kind: str
     label: str | None
+    positive_label: str | None
     probability: float | None
     threshold: float | None
     calibrated: bool | None
@@ -68,6 +69,7 @@ class Result:
             status=record["status"],
             kind=kind,
             label=triage.get("label"),
+            positive_label=triage.get("positive_label"),
             probability=triage.get("probability"),
             threshold=triage.get("threshold"),
             calibrated=triage.get("calibrated"),

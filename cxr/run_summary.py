@@ -158,9 +158,13 @@ def _table(results: Sequence[Result]) -> Table:
             Text(result.number_text),
             Text(shown(result.rejection_message or result.findings_text)),
         )
-    points = {result.threshold_text for result in results if result.threshold is not None}
+    points = {
+        f"{result.positive_label} from {result.threshold:g}"
+        for result in results
+        if result.threshold is not None
+    }
     if points:
-        table.caption = f"Abnormal from {' or '.join(sorted(points))}"
+        table.caption = shown(", ".join(sorted(points)))
         table.caption_justify = "left"
     return table
 
