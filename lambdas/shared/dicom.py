@@ -19,7 +19,7 @@ from lambdas.shared.errors import (
     UnreadableImageError,
     UnsupportedImageError,
 )
-from lambdas.shared.limits import MAX_EXPANSION, MAX_FILE_BYTES
+from lambdas.shared.limits import MAX_EXPANSION, MAX_FILE_BYTES, MAX_FRAMES
 from lambdas.shared.sniff import DICOM_PREAMBLE_BYTES
 
 RADIOGRAPH_MODALITIES: Final = frozenset({"CR", "DX", "DR", "RG"})
@@ -106,7 +106,7 @@ def check_is_chest_radiograph(dataset: Dataset) -> None:
             code="not_for_presentation",
         )
     frames = integer(dataset, "NumberOfFrames")
-    if frames is not None and frames > 1:
+    if frames is not None and frames > MAX_FRAMES:
         raise UnsupportedImageError(
             f"the object has {frames} frames; send one radiograph a file", code="multi_frame"
         )

@@ -13,6 +13,9 @@ MAX_PIXELS: Final = 64 * MIB
 MAX_SIDE_PX: Final = 20_000
 """Longest side decoded; a line longer than this is no radiograph."""
 
+MAX_FRAMES: Final = 1
+"""A radiograph has one frame or page; counts are checked before any is decoded."""
+
 MIN_SIDE_PX: Final = 200
 """Shortest side assessed; thumbnails and test images have fewer pixels, and no findings to see."""
 

@@ -19,6 +19,7 @@ from lambdas.shared.errors import ResourceLimitError, UnreadableImageError, Unsu
 from lambdas.shared.limits import (
     EXPANSION_FREE_BYTES,
     MAX_EXPANSION,
+    MAX_FRAMES,
     MAX_PIXELS,
     MAX_SIDE_PX,
     MIN_SIDE_PX,
@@ -77,7 +78,7 @@ def read_raster(data: bytes, image_format: str) -> GreySamples:
         bytes_per_pixel=4,
         size_bytes=len(data),
     )
-    if getattr(image, "n_frames", 1) > 1:
+    if getattr(image, "n_frames", 1) > MAX_FRAMES:
         raise UnsupportedImageError(
             f"the {image_format.upper()} file has {getattr(image, 'n_frames', 0)} pages; "
             "send one radiograph a file",

@@ -17,6 +17,9 @@ from lambdas.shared.limits import DECODE_WALL_SECONDS
 from lambdas.shared.records import Source, record_validator
 from tests.builders import dicom, film, jpeg, png, tiff, to_8_bit
 from tests.conftest import SHARED_DATA
+from training.demo_images import DEMO_IMAGES
+from training.phantoms.draw import draw_study
+from training.phantoms.plan import plan_study
 
 MUTATIONS = 500
 SEED = 20_261_122
@@ -64,7 +67,7 @@ MUTATORS: tuple[Mutation, ...] = (truncated, bits_flipped, spliced, header_lies,
 
 
 def whole_files() -> list[bytes]:
-    """One of each format and encoding, and the real files where they are at hand."""
+    """One of each format and encoding, the demo's, and the real ones where they are at hand."""
     pixels, eight = film(), to_8_bit(film())
     made = [
         png((pixels << 4).astype(np.uint16)),
@@ -88,8 +91,12 @@ def whole_files() -> list[bytes]:
             )
         ),
     ]
+    drawn = [
+        image.write(draw_study(plan_study(seed=SEED, index=image.study), size_px=400))
+        for image in DEMO_IMAGES
+    ]
     real = sorted(path for path in SHARED_DATA.rglob("*") if path.suffix != ".csv")
-    return made + [path.read_bytes() for path in real if path.is_file()]
+    return made + drawn + [path.read_bytes() for path in real if path.is_file()]
 
 
 @pytest.mark.slow
