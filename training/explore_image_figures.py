@@ -1,5 +1,6 @@
 """Plots of what the image files hold, and of where on the film the boxes lie."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -125,15 +126,23 @@ def heatmaps(
 
 
 def coverage(members: Sequence[Study], label: str) -> npt.NDArray[np.float64]:
-    """Share of studies of which a box of the label covers a cell of a square thumbnail."""
+    """Share of studies of which a box of the label touches a cell of a square thumbnail.
+
+    Args:
+        members: At least one study.
+        label: Fine label.
+
+    Returns:
+        (THUMBNAIL_PX, THUMBNAIL_PX) in [0, 1].
+    """
     total = np.zeros((THUMBNAIL_PX, THUMBNAIL_PX))
-    centres = (np.arange(THUMBNAIL_PX) + 0.5) / THUMBNAIL_PX
     for study in members:
         covered = np.zeros(total.shape, bool)
         for drawn in study.boxes:
             if drawn.label == label:
-                rows = (centres >= drawn.box.y_min) & (centres <= drawn.box.y_max)
-                columns = (centres >= drawn.box.x_min) & (centres <= drawn.box.x_max)
-                covered |= rows[:, None] & columns[None]
+                box = drawn.box.in_pixels(width_px=THUMBNAIL_PX, height_px=THUMBNAIL_PX)
+                rows = slice(math.floor(box.y_min), math.ceil(box.y_max))
+                columns = slice(math.floor(box.x_min), math.ceil(box.x_max))
+                covered[rows, columns] = True
         total += covered
     return total / len(members)

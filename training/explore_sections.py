@@ -130,6 +130,9 @@ def _support(studies: Sequence[Study], classes: Sequence[str]) -> tuple[Cell, ..
 def boxes(page: Page, studies: Sequence[Study], films: Mapping[str, FilmFacts]) -> None:
     """Shapes and places of boxes."""
     page.section("Boxes", "Boxes of the 13 classes of the largest detector, of both readers.")
+    if not any(drawn.label in CLASSES for study in studies for drawn in study.boxes):
+        page.text("There are none.")
+        return
     page.figure(
         plots.box_shapes(studies, CLASSES),
         "Median, quartiles, 5th and 95th percentile. The area's scale is logarithmic.",

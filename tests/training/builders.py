@@ -124,17 +124,27 @@ def add_study(
 
 
 @functools.cache
-def film_png(*, seed: int, height_px: int = 240, width_px: int = 208, bits: int = 16) -> bytes:
-    """A grey PNG of a bright oval on a dark ground with noise; not anatomy, but a distinct film."""
+def film_png(
+    *,
+    seed: int,
+    height_px: int = 240,
+    width_px: int = 208,
+    bits: int = 16,
+    inverted: bool = False,
+    compress_level: int = 6,
+) -> bytes:
+    """A grey PNG with two dark lungs in a bright oval, and noise; no anatomy, but distinct."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[-1 : 1 : height_px * 1j, -1 : 1 : width_px * 1j]
-    shade = np.clip(1.2 - x**2 - y**2, 0, 1) * 0.8 + generator.normal(
-        0, 0.03, (height_px, width_px)
-    )
+    body = np.clip(1.2 - x**2 - y**2, 0, 1) * 0.8
+    lungs = sum(np.exp(-(((x - side) / 0.22) ** 2 + (y / 0.5) ** 2)) for side in (-0.45, 0.45))
+    shade = body * (1 - 0.6 * lungs) + generator.normal(0, 0.03, (height_px, width_px))
+    if inverted:
+        shade = 0.8 - shade
     top = 2**bits - 1
     samples = np.clip(shade * top, 0, top).astype(np.uint16 if bits == 16 else np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(samples).save(buffer, "PNG")
+    Image.fromarray(samples).save(buffer, "PNG", compress_level=compress_level)
     return buffer.getvalue()
 
 

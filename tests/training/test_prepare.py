@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,12 @@ def prepared(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("prepared")
     prepare(data, out)
     return out
+
+
+@pytest.fixture(autouse=True)
+def no_sheet(monkeypatch):
+    """Drawing takes longer than preparing so few images; `prepared` was made with its sheet."""
+    monkeypatch.setattr(preparation, "draw_sheet", lambda studies: b"")
 
 
 def test_prepared_studies_are_the_published_ones(data, prepared):
@@ -80,12 +87,14 @@ def test_a_sheet_with_boxes_is_drawn(prepared):
     assert hue.sum() > 1000
 
 
-def test_nothing_is_done_twice(data, prepared, monkeypatch):
+def test_nothing_is_done_twice(data, prepared, tmp_path, monkeypatch):
+    out = shutil.copytree(prepared, tmp_path / "copy")
+
     def refuse(job):
         raise AssertionError(f"{job.image_id} was prepared again")
 
     monkeypatch.setattr(preparation, "prepare_image", refuse)
-    assert len(prepare(data, prepared).studies) == 10
+    assert len(prepare(data, out).studies) == 10
 
 
 def test_a_changed_or_lost_file_alone_is_done_again(tmp_path, monkeypatch):
@@ -122,6 +131,7 @@ def test_a_torn_line_in_the_journal_costs_one_image(data, tmp_path, monkeypatch)
     assert done == []
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path):
     files = published(train=30, validation=5, test=5)
     root = files.write(tmp_path / "data")
@@ -150,6 +160,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path):
         assert (killed / "images" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_processes_do_not_change_a_byte(data, prepared, tmp_path):
     prepare(data, tmp_path, workers=2)
     assert (tmp_path / "dataset.json").read_bytes() == (prepared / "dataset.json").read_bytes()
