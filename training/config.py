@@ -1,4 +1,4 @@
-"""Settings of the trainers: frozen dataclasses from which the command line is generated.
+"""Settings of a command: frozen dataclasses from which its flags are generated.
 
 A field's `setting(...)` holds its default, range and SageMaker variable; the string under it is the
 flag's help. Values come, strongest first, from the command line, SM_HPS (a job's hyperparameters),
@@ -23,7 +23,7 @@ from lambdas.shared.errors import ConfigError
 SAGEMAKER_CHECKPOINTS: Final = "/opt/ml/checkpoints"
 """Where SageMaker keeps a spot job's files in step with S3 (CheckpointConfig.LocalPath)."""
 
-Config = TypeVar("Config", bound="TrainingConfig")
+Config = TypeVar("Config", bound="Settings")
 
 
 def setting(
@@ -48,7 +48,44 @@ def setting(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class Settings:
+    """Fields made with `setting`, checked together."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, all of them in one error."""
+        problems = [text for text in map(self._problem, dataclasses.fields(self)) if text]
+        problems.extend(self.contradictions())
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+    def contradictions(self) -> list[str]:
+        """Sentences about values that do not go together; empty where all is well."""
+        return []
+
+    def as_plain(self) -> dict[str, Any]:
+        """The values as text and numbers, for JSON and checkpoints."""
+        return {
+            field.name: str(value) if isinstance(value, Path) else value
+            for field in dataclasses.fields(self)
+            for value in [getattr(self, field.name)]
+        }
+
+    def _problem(self, field: "dataclasses.Field[Any]") -> str | None:
+        """What is wrong with one field's value, naming the flag."""
+        value, facts = getattr(self, field.name), field.metadata
+        if value is None:
+            return None
+        if facts["choices"] is not None and value not in facts["choices"]:
+            return f"{flag(field.name)} is {value}, expected one of {list(facts['choices'])}"
+        low, high = facts["low"], facts["high"]
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            limits = f"at least {low}" if high is None else f"{low} to {high}"
+            return f"{flag(field.name)} is {value}, expected {limits}"
+        return None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Settings):
     """What every trainer needs to be told."""
 
     data: Path = setting(Path("build/prepared"), variable="SM_CHANNEL_TRAINING")  # noqa: RUF009
@@ -102,15 +139,8 @@ class TrainingConfig:
     in_memory: bool = setting(True)
     """Keep the letterboxed images in memory: two bytes a pixel."""
 
-    def __post_init__(self) -> None:
-        """Refuse values out of range, all of them in one error."""
-        problems = [text for text in map(self._problem, dataclasses.fields(self)) if text]
-        problems.extend(self.contradictions())
-        if problems:
-            raise ConfigError("; ".join(problems))
-
     def contradictions(self) -> list[str]:
-        """Sentences about values that do not go together; empty where all is well."""
+        """Sentences about values that do not go together."""
         if self.precision == "fp16" and self.device == "cpu":
             return ["--precision is fp16, which needs a GPU; use fp32 or bf16 with --device cpu"]
         return []
@@ -124,27 +154,6 @@ class TrainingConfig:
     def state_dir(self) -> Path:
         """Folder for the state to resume from."""
         return self.checkpoint_dir or self.model_dir / "checkpoints"
-
-    def as_plain(self) -> dict[str, Any]:
-        """The values as text and numbers, for JSON and checkpoints."""
-        return {
-            field.name: str(value) if isinstance(value, Path) else value
-            for field in dataclasses.fields(self)
-            for value in [getattr(self, field.name)]
-        }
-
-    def _problem(self, field: "dataclasses.Field[Any]") -> str | None:
-        """What is wrong with one field's value, naming the flag."""
-        value, facts = getattr(self, field.name), field.metadata
-        if value is None:
-            return None
-        if facts["choices"] is not None and value not in facts["choices"]:
-            return f"{flag(field.name)} is {value}, expected one of {list(facts['choices'])}"
-        low, high = facts["low"], facts["high"]
-        if (low is not None and not value >= low) or (high is not None and not value <= high):
-            limits = f"at least {low}" if high is None else f"{low} to {high}"
-            return f"{flag(field.name)} is {value}, expected {limits}"
-        return None
 
 
 def parse(
@@ -231,7 +240,9 @@ def field_docs(kind: type) -> dict[str, str]:
 
 
 def _convert(text: str, kind: Any) -> Any:
-    """A value from text: bool, int, float, str, Path, or any of them or None."""
+    """A value from text: bool, int, float, str, Path, texts with commas, any of them or None."""
+    if typing.get_origin(kind) is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
     kind = next((part for part in typing.get_args(kind) if part is not type(None)), kind)
     if kind is bool:
         if text.lower() not in {"true", "false", "1", "0"}:

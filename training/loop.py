@@ -122,7 +122,7 @@ def run(task: Task, config: TrainingConfig, *, device: torch.device) -> Path:
                 )
                 with optimisation.autocast():
                     loss = task.loss(batch)
-                rate = optimisation.scheduler.get_last_lr()[0]
+                rate = optimisation.rate
                 value = optimisation.step(loss)
                 position += 1
                 journal.add_step(value, step=optimisation.steps, epoch=epoch, rate=rate)

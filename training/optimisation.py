@@ -85,15 +85,18 @@ class Optimisation:
         self.optimizer = torch.optim.AdamW(
             _groups(model, config, backbone), lr=config.learning_rate, betas=(0.9, 0.99)
         )
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer,
-            lambda step: one_cycle(step, total=total_steps, warmup=config.warmup_fraction),
-        )
+        self._peaks = [group["lr"] for group in self.optimizer.param_groups]
+        self._total_steps = total_steps
         # a scaler that is off passes everything through
         self.scaler = torch.amp.GradScaler(
             device.type, enabled=device.type == "cuda" and self._dtype is torch.float16
         )
         self.ema = RunningMean(model, config.ema_decay) if config.ema_decay else None
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return self._config.learning_rate * self._cycle()
 
     def autocast(self) -> torch.autocast:
         """Context in which the forward pass runs."""
@@ -110,11 +113,13 @@ class Optimisation:
         """
         value = float(loss.detach())
         if not math.isfinite(value):
-            rate = self.scheduler.get_last_lr()[0]
             raise NonFiniteLossError(
-                f"the loss is {value} at step {self.steps + 1} (learning rate {rate:.2e}); lower "
-                "--learning-rate or --clip-norm, or use --precision fp32"
+                f"the loss is {value} at step {self.steps + 1} (learning rate {self.rate:.2e}); "
+                "lower --learning-rate or --clip-norm, or use --precision fp32"
             )
+        cycle = self._cycle()
+        for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * cycle
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         if self._config.clip_norm:
@@ -122,7 +127,6 @@ class Optimisation:
             nn.utils.clip_grad_norm_(self.model.parameters(), self._config.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.scheduler.step()
         self.steps += 1
         if self.ema:
             self.ema.update(self.model)
@@ -137,13 +141,17 @@ class Optimisation:
         with self.ema.swapped_in(self.model):
             yield self.model
 
+    def _cycle(self) -> float:
+        """The next step's learning rate as a part of its peak. No state but the count of steps."""
+        warmup = self._config.warmup_fraction
+        return one_cycle(self.steps, total=self._total_steps, warmup=warmup)
+
     def state_dict(self) -> dict[str, Any]:
         """All that changes from step to step, the model included."""
         return {
             "steps": self.steps,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scheduler": {"last_epoch": self.scheduler.last_epoch},
             "scaler": self.scaler.state_dict(),
             "ema": {"updates": self.ema.updates, "mean": self.ema.mean} if self.ema else None,
         }
@@ -159,8 +167,6 @@ class Optimisation:
         self.steps = state["steps"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        rates = [group["lr"] for group in state["optimizer"]["param_groups"]]
-        self.scheduler.load_state_dict({**state["scheduler"], "_last_lr": rates})
         self.scaler.load_state_dict(state["scaler"])
         if self.ema:
             self.ema.updates = state["ema"]["updates"]

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lambdas.shared.errors import CxrError
@@ -78,6 +78,10 @@ class ClassifierTask:
             validation, canvases, labels=self._labels, batch_size=config.batch_size, device=device
         )
         model = build_classifier(len(TRIAGE_LABELS), dropout=config.dropout)
+        # timm draws the last layer wider the fewer labels there are: +-0.7 for two, so logits
+        # of +-10 and a loss that takes hundreds of steps to come back from
+        nn.init.normal_(model.classifier.weight, std=0.01)
+        nn.init.zeros_(model.classifier.bias)
         self.trained = LocalisingClassifier(model, len(self._labels))
         if config.backbone_weights:
             load_matching(model, config.backbone_weights, optional="classifier.")
