@@ -154,8 +154,8 @@ def _faults(dataset: Dataset, annotations: Annotations) -> Iterator[DatasetError
     if leaks:
         shown = "; ".join(f"{p}: {', '.join(s)}" for p, s in list(leaks.items())[:_MAX_NAMED])
         yield PatientLeakError(
-            f"{len(leaks)} patients stand in more than one split ({shown}); what was learnt from "
-            "them would be tested on them. Restore the split column as published"
+            f"patients in more than one split: {len(leaks)} ({shown}); what was learnt from them "
+            "would be tested on them. Restore the split column as published"
         )
     if not dataset.studies:
         reasons = Counter(exclusion.reason for exclusion in dataset.exclusions)

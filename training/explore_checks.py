@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from training.annotations import TABLE_COLUMNS, Annotations, sentence_case
+from training.annotations import TABLE_COLUMNS, sentence_case
 from training.data import Inspection
 from training.errors import PatientLeakError
 from training.explore_images import FilmFacts
@@ -128,7 +128,7 @@ def _annotation_checks(inspection: Inspection) -> Iterator[Check]:
     )
     yield _check(
         "the table counts the boxes that the JSON holds",
-        list(_miscounted(annotations)),
+        list(_miscounted(inspection)),
         "The JSON's boxes are used.",
         "note",
     )
@@ -148,11 +148,14 @@ def _annotation_checks(inspection: Inspection) -> Iterator[Check]:
     )
 
 
-def _miscounted(annotations: Annotations) -> Iterator[str]:
-    """Studies whose number of boxes by label differs between the table and the JSON."""
-    for report in annotations.reports:
-        rows = annotations.rows.get(report.get("StudyID"), ())
-        if not rows or not {"boxes_count", "extra_boxes_count"} <= rows[0].keys():
+def _miscounted(inspection: Inspection) -> Iterator[str]:
+    """Usable studies whose number of boxes by label differs between the table and the JSON."""
+    usable = {study.image_id for study in inspection.dataset.studies}
+    for report in inspection.annotations.reports:
+        if report.get("ImageID") not in usable:
+            continue
+        rows = inspection.annotations.rows[report["StudyID"]]
+        if not {"boxes_count", "extra_boxes_count"} <= rows[0].keys():
             continue
         listed: Counter[tuple[str, str]] = Counter()
         drawn: Counter[tuple[str, str]] = Counter()
@@ -160,12 +163,15 @@ def _miscounted(annotations: Annotations) -> Iterator[str]:
             for field in ("boxes", "extra_boxes"):
                 text = row[f"{field}_count"].partition(".")[0]
                 listed[sentence_case(row["label"]), field] += int(text) if text.isdigit() else 0
-        for finding in report.get("findings") or ():
-            for label in finding.get("labels") or ():
+        for finding in report["findings"]:
+            for label in finding["labels"] if finding.get("abnormal") else ():
                 for field in ("boxes", "extra_boxes"):
-                    drawn[sentence_case(str(label)), field] += len(finding.get(field) or ())
-        if +listed != +drawn:
-            yield f"{report['ImageID']}: table {listed.total()}, JSON {drawn.total()}"
+                    drawn[sentence_case(label), field] += len(finding.get(field, ()))
+        labels = {
+            label for label, field in listed | drawn if listed[label, field] != drawn[label, field]
+        }
+        if labels:
+            yield f"{report['ImageID']}: {', '.join(sorted(labels))}"
 
 
 def _box_checks(inspection: Inspection) -> Iterator[Check]:

@@ -119,6 +119,7 @@ def box_shapes(studies: Sequence[Study], classes: Sequence[str]) -> Figure:
         axes.grid(axis="x", color="0.92")
         axes.set_axisbelow(True)
     panels[0].set_xscale("log")
+    panels[0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     return figure
 
 

@@ -309,7 +309,7 @@ def broken(page: Page, inspection: Inspection, films: Mapping[str, FilmFacts]) -
     )
     for title, rows, header in lists:
         more = f" The first {MAX_LISTED} are shown." if len(rows) > MAX_LISTED else ""
-        page.subsection(title, f"{len(rows):,}.{more}" if rows else "None.")
+        page.subsection(title, f"{len(rows):,} in all.{more}" if rows else "None.")
         if rows:
             page.table(header, rows[:MAX_LISTED])
 

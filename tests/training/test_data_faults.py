@@ -15,6 +15,7 @@ from training.errors import (
     PatientLeakError,
     UnreadableAnnotationsError,
 )
+from training.explore_checks import run_checks
 
 
 def _remove_image(files):
@@ -239,3 +240,30 @@ def test_no_folder_and_no_usable_study_are_named(tmp_path):
 def test_every_named_error_is_a_dataset_error():
     for error in (EmptyDatasetError, MangledIdError, MissingPartError, PatientLeakError):
         assert issubclass(error, DatasetError)
+
+
+STRANGE = (None, True, -1, 1.5, "", "x", [], {}, [None], [[0.1, 0.2, 0.3, None]], [[1, 2], [3]])
+"""Values that a hand-edited file may hold anywhere."""
+
+
+@pytest.mark.parametrize("level", ["study", "finding"])
+def test_no_value_anywhere_in_the_json_crashes_the_loader(tmp_path, level):
+    files = published()
+    root = files.write(tmp_path)
+    outcomes = set()
+    for field in files.reports[0] if level == "study" else files.finding(0):
+        for value in STRANGE:
+            reports = json.loads(json.dumps(files.reports))
+            target = reports[0] if level == "study" else reports[0]["findings"][0]
+            target[field] = value
+            (root / REPORTS_NAME).write_text(json.dumps(reports))
+            try:
+                inspection = inspect_dataset(root)
+                run_checks(inspection, {})
+            except DatasetError as error:
+                outcomes.add(type(error))
+            else:
+                # the other nine are never harmed
+                assert len(inspection.dataset.studies) in (9, 10)
+                outcomes.add(len(inspection.dataset.studies))
+    assert outcomes == ({9, 10, MangledIdError} if level == "study" else {9, 10})

@@ -232,7 +232,10 @@ def test_the_page_stands_alone_and_shows_the_fault_of_a_data_set_that_is_refused
     assert outside == []
     assert {target[1:] for target in links.targets if target.startswith("#")} <= links.anchors
     text = " ".join(links.text)
-    assert "Training refuses this data set. PatientLeakError: 1 patients" in text
+    assert (
+        "Training refuses this data set. PatientLeakError: patients in more than one split: 1"
+        in text
+    )
     assert "truncated" in text
     assert f"{files.reports[1]['ImageID']} = {files.reports[3]['ImageID']}" in text
     titles = ("Overview", "Classes", "Boxes", "Splits and leakage", "Images", "Reader agreement")
