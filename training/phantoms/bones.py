@@ -3,7 +3,8 @@
 import numpy as np
 
 from training.phantoms.anatomy import Anatomy
-from training.phantoms.geometry import Canvas, draw_bars, join_bars
+from training.phantoms.bars import draw_bars, join_bars
+from training.phantoms.geometry import Canvas
 from training.phantoms.plan import StudyPlan
 from training.phantoms.ribs import cartilage_bars, draw_ribs, rib_lines
 from training.phantoms.shoulders import draw_shoulders

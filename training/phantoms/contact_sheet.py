@@ -46,7 +46,8 @@ def draw_tile(phantom: Phantom, record: StudyRecord, *, boxes: bool = True) -> I
                     CAPTION_PX + y2 * grey.height,
                 )
                 pen.rectangle(edges, outline=colour, width=2)
-                pen.text((edges[0] + 3, edges[1] + 1), label, fill=colour, font=font)
+                spot = (edges[0] + 3, edges[1] + 2)
+                pen.text(spot, label, fill=colour, font=font, stroke_width=2, stroke_fill="black")
     return tile
 
 

@@ -4,8 +4,9 @@ import numpy as np
 
 from training.phantoms import vocabulary as v
 from training.phantoms.anatomy import Anatomy
+from training.phantoms.bars import Bars, bars_along
 from training.phantoms.findings import Outline
-from training.phantoms.geometry import Bars, bars_along, smooth_curve, stream
+from training.phantoms.geometry import smooth_curve, stream
 from training.phantoms.matter import METAL_WATER
 from training.phantoms.plan import StudyPlan
 

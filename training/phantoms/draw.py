@@ -12,6 +12,7 @@ import numpy as np
 from lambdas.shared.boxes import UnitBox
 from training.phantoms import vocabulary as v
 from training.phantoms.anatomy import Anatomy, build_anatomy
+from training.phantoms.bars import Bars, draw_bars, join_bars
 from training.phantoms.bones import draw_bones
 from training.phantoms.devices import device_bars, distractor_bars
 from training.phantoms.exposure import (
@@ -25,7 +26,7 @@ from training.phantoms.exposure import (
     present,
 )
 from training.phantoms.findings import Outline, callus_bars, plaque_bars, structural_outlines
-from training.phantoms.geometry import Bars, Canvas, draw_bars, join_bars, smooth_noise, stream
+from training.phantoms.geometry import Canvas, smooth_noise, stream
 from training.phantoms.parenchyma import (
     atelectasis_bars,
     draw_consolidation,
@@ -144,8 +145,7 @@ def _attenuation(
         outlines += found
     lung = np.maximum(soft.lung - hila, 0.04 * soft.cavity)
     aerated = lung * (1 - fluid) * (1 - cloud)
-    texture = stream(plan.seed, plan.index, "lung texture")
-    grain = smooth_noise(texture, canvas, grain_mm=6) + smooth_noise(texture, canvas, grain_mm=2)
+    grain = smooth_noise(stream(plan.seed, plan.index, "lung texture"), canvas, 6, 2)
     density = anatomy.lung_density * (1 + 0.05 * grain)
     within = np.clip(aerated / 90, 0, 1)
     fine = BLOOD_WATER * tree + nodule

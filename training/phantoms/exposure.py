@@ -108,7 +108,8 @@ def present(
     # a shoulder: the brightest parts are compressed rather than cut off
     bright = level > 0.8
     level[bright] = 0.8 + 0.2 * np.tanh((level[bright] - 0.8) / 0.2)
-    return np.asarray(level**technique.gamma, np.float32)
+    # exp and log run in vector registers, a power does not
+    return np.asarray(np.exp(technique.gamma * np.log(np.maximum(level, 1e-6))), np.float32)
 
 
 def _box_blur(image: np.ndarray) -> np.ndarray:

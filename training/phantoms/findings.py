@@ -6,7 +6,8 @@ import numpy as np
 
 from training.phantoms import vocabulary as v
 from training.phantoms.anatomy import Anatomy
-from training.phantoms.geometry import Bars, bars_along, stream
+from training.phantoms.bars import Bars, bars_along
+from training.phantoms.geometry import stream
 from training.phantoms.matter import CALCIUM_WATER
 from training.phantoms.plan import StudyPlan
 from training.phantoms.ribs import rib_lines

@@ -4,17 +4,9 @@ import numpy as np
 
 from training.phantoms import vocabulary as v
 from training.phantoms.anatomy import Anatomy
+from training.phantoms.bars import Bars, bars_along, bars_between
 from training.phantoms.findings import Outline, rectangle
-from training.phantoms.geometry import (
-    Bars,
-    Canvas,
-    bars_along,
-    bars_between,
-    smooth_curve,
-    smooth_noise,
-    smoothstep,
-    stream,
-)
+from training.phantoms.geometry import Canvas, smooth_curve, smooth_noise, smoothstep, stream
 from training.phantoms.plan import StudyPlan
 
 
@@ -54,8 +46,8 @@ def draw_consolidation(
             puff = radius * rng.uniform(0.32, 0.62)
             away = ((patch.x - cx - px) ** 2 + (patch.y - cy - py) ** 2) / puff**2
             cloud += rng.uniform(0.5, 1.0) * np.exp(-np.minimum(away, 30))
-        grain = smooth_noise(rng, canvas, grain_mm=5)[patch.index]
-        coarse = smooth_noise(rng, canvas, grain_mm=13)[patch.index]
+        grain = smooth_noise(rng, canvas, 5)[patch.index]
+        coarse = smooth_noise(rng, canvas, 13)[patch.index]
         uneven = 1 + 0.22 * grain + 0.32 * coarse
         dense = smoothstep((cloud / cloud.max() * uneven - 0.06) / 1.05)
         share = (0.34 + 0.28 * severity) * dense

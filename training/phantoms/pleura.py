@@ -62,7 +62,7 @@ def _upright_effusion(
     out = np.clip((x - 14) / (anatomy.half_width - 14), 0, 1)
     level = anatomy.base_y - height - rise * out**3.5 - 8 * (1 - out) ** 5
     # fluid thins out upwards around the lung, so the edge is soft
-    share = smoothstep((canvas.y - level[None, :] + 9) / 20) * _half(canvas, side)
+    share = smoothstep((canvas.y - level[None, :] + 12) / 26) * _half(canvas, side)
     inside = (canvas.x[0] * side > 16) & (x < anatomy.half_width)
     visible = inside & (level < anatomy.dome_y(side, x) - 2)
     across = (
@@ -120,7 +120,7 @@ def _apical_cap(
     lung = (cavity > 0) & (half > 0) & (canvas.y < CAP_LIMIT_Y_MM)
     column = lung.any(axis=0)
     top = np.where(column, canvas.y[lung.argmax(axis=0), 0], 1e4)
-    uneven = 1 + 0.13 * smooth_noise(rng, canvas, grain_mm=20)[:1]
+    uneven = 1 + 0.13 * smooth_noise(rng, canvas, 20)[:1]
     share = (1 - smoothstep((canvas.y - top[None, :] - thick * uneven) / 5)) * lung
     fading = 1 - smoothstep((canvas.y - CAP_LIMIT_Y_MM + 14) / 14)
     share = (0.92 * share * fading).astype(np.float32)

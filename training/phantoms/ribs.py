@@ -6,13 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.phantoms.anatomy import Anatomy
+from training.phantoms.bars import Bars, bars_between
 from training.phantoms.geometry import (
-    ACROSS_STEP_PX,
-    ALONG_STEP_PX,
-    Bars,
+    STEP_PX,
     Canvas,
     Samples,
-    bars_between,
     smoothstep,
     stream,
 )
@@ -78,17 +76,21 @@ def draw_ribs(ribs: list[Rib], anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
 
 def _rib_samples(rib: Rib, anatomy: Anatomy, pixel_mm: float) -> Iterator[Samples]:
     """Points across and along one rib, weighted with the bone that the ray meets there."""
-    step = ALONG_STEP_PX * pixel_mm
     thick = 6.2 * anatomy.size
     run = rib.run
-    at = np.arange(step / 2, run[-1], step)
+    film = (anatomy.beam.project_x(rib.x, rib.z), anatomy.beam.project_y(rib.y, rib.z))
+    seen = np.concatenate(([0.0], np.cumsum(np.hypot(np.diff(film[0]), np.diff(film[1])))))
+    # even steps on the film; each carries the bone of the run behind it
+    edges = np.linspace(0, seen[-1], int(seen[-1] / (STEP_PX * pixel_mm)) + 2)
+    length = np.diff(np.interp(edges, seen, run))
+    at = np.interp((edges[1:] + edges[:-1]) / 2, seen, run)
     x, y, z = (np.interp(at, run, c) for c in (rib.x, rib.y, rib.z))
     turn_x, turn_z = np.gradient(x), np.gradient(z)
     flat = np.hypot(turn_x, turn_z) + 1e-9
     # flatter and taller towards the front
     tall = (8.5 if rib.number in (1, 11, 12) else 12.0) * anatomy.size
     height = tall * (0.84 + 0.22 * at / run[-1])
-    across = max(int(np.ceil(tall / (ACROSS_STEP_PX * pixel_mm))), 6)
+    across = max(int(np.ceil(tall / (STEP_PX * pixel_mm))), 6)
     edge = np.linspace(-1, 1, across + 1)
     middle = (edge[1:] + edge[:-1]) / 2
     inner = np.sqrt(np.maximum(1 - (middle * tall / (tall - 2.4)) ** 2, 0))
@@ -98,17 +100,18 @@ def _rib_samples(rib: Rib, anatomy: Anatomy, pixel_mm: float) -> Iterator[Sample
     weight *= 0.55 if rib.number > 10 else 1.0
     # at the lateral turn ribs thin out, or their edges would outshine every other bone
     weight *= 1 - 0.5 * (np.abs(turn_z) / flat) ** 4
-    along = (height / across * step * weight).astype(np.float32)
-    scale = np.asarray(anatomy.beam.scale(z))
-    film_y = anatomy.beam.project_y(y, z)[:, None] + (scale * height / 2)[:, None] * middle
-    film_x = anatomy.beam.project_x(x, z)
+    along = (height / across * length * weight).astype(np.float32)
+    profile, middle = profile.astype(np.float32), middle.astype(np.float32)
+    reach = (np.asarray(anatomy.beam.scale(z)) * height / 2).astype(np.float32)
+    film_y = anatomy.beam.project_y(y, z).astype(np.float32)[:, None] + reach[:, None] * middle
+    film_x = anatomy.beam.project_x(x, z).astype(np.float32)
     # where the rib turns away from the film its thickness shows, as two layers
     turned = np.abs(turn_z) > 0.35 * flat
-    offset = 0.3 * thick * turn_z / flat
+    offset = (0.3 * thick * turn_z / flat).astype(np.float32)
     for chosen, shift, share in ((~turned, 0.0, 1.0), (turned, -1.0, 0.5), (turned, 1.0, 0.5)):
-        columns = (film_x + shift * offset)[chosen, None]
+        columns = (film_x + np.float32(shift) * offset)[chosen, None]
         rows = film_y[chosen]
-        volume = share * along[chosen, None] * profile[None, :]
+        volume = np.float32(share) * along[chosen, None] * profile[None, :]
         yield np.broadcast_to(columns, rows.shape), rows, volume
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from training.phantoms.anatomy import Anatomy
-from training.phantoms.geometry import Bars, Canvas, bars_along, smooth_curve, stream
+from training.phantoms.bars import Bars, bars_along
+from training.phantoms.geometry import Canvas, smooth_curve, stream
 from training.phantoms.matter import CORTEX_WATER, TRABECULAR_WATER
 from training.phantoms.plan import StudyPlan
 
@@ -38,7 +39,7 @@ def draw_shoulders(
     lean = arm_abduction(plan)
     lift = rng.normal(0, 4)
     size, wide = anatomy.size, anatomy.half_width
-    blades = np.zeros(canvas.shape, np.float32)
+    outlines = []
     bars = []
     for side in (-1, 1):
         jitter = rng.normal(0, 2.5, 4)
@@ -56,10 +57,8 @@ def draw_shoulders(
             (out - 1, 40 + lift), (out - 9, 90), tip, (out - 44, 92), (out - 54, 44), top,
             (out - 20, 15 + lift),
         ]  # fmt: skip
-        outline = smooth_curve(
-            _project(anatomy, side, np.array(blade, float), -58), 80, closed=True
-        )
-        blades += _plate(canvas, outline, thickness=4.5)
+        border = _project(anatomy, side, np.array(blade, float), -58)
+        outlines.append(smooth_curve(border, 80, closed=True))
         bones: tuple[tuple[Points, float, float], ...] = (
             # lateral border, medial border, spine with acromion, coracoid, socket
             (((out, 46, 5.5), (out - 8, 84, 4.4), (out - 18, 120, 3.4), (*tip, 2.6)), -58, 1.3),
@@ -89,7 +88,7 @@ def draw_shoulders(
             (x + 9 + 130 * lean, y + 175, 11), (x + 9 + 290 * lean, y + 335, 11),
         )  # fmt: skip
         bars.append(_bone(anatomy, side, humerus, z=-20, wall=2.4))
-    return blades, bars
+    return _plates(canvas, outlines, thickness=4.5), bars
 
 
 def _project(anatomy: Anatomy, side: int, points: np.ndarray, z: float) -> np.ndarray:
@@ -116,9 +115,11 @@ def _bone(anatomy: Anatomy, side: int, points: Points, *, z: float, wall: float)
     )
 
 
-def _plate(canvas: Canvas, outline: np.ndarray, *, thickness: float) -> np.ndarray:
-    """A thin flat bone: its outline filled evenly, (H, W) mm of water."""
-    picture = Image.new("L", (canvas.width_px, canvas.height_px))
-    pixels = (outline - (canvas.x_min_mm, canvas.y_min_mm)) / canvas.pixel_mm
-    ImageDraw.Draw(picture).polygon([(float(x), float(y)) for x, y in pixels], fill=1)
-    return np.asarray(picture, np.float32) * np.float32(thickness)
+def _plates(canvas: Canvas, outlines: Sequence[np.ndarray], *, thickness: float) -> np.ndarray:
+    """Thin flat bones: their outlines filled evenly, (H, W) mm of water."""
+    picture = Image.new("F", (canvas.width_px, canvas.height_px))
+    pen = ImageDraw.Draw(picture)
+    for outline in outlines:
+        pixels = (outline - (canvas.x_min_mm, canvas.y_min_mm)) / canvas.pixel_mm
+        pen.polygon([(float(x), float(y)) for x, y in pixels], fill=thickness)
+    return np.array(picture, np.float32)

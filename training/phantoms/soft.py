@@ -5,17 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.phantoms.anatomy import Anatomy
-from training.phantoms.geometry import (
-    Canvas,
-    bars_along,
-    draw_bars,
-    join_bars,
-    smooth_curve,
-    smoothstep,
-    stream,
-)
+from training.phantoms.bars import bars_along, draw_bars, join_bars
+from training.phantoms.geometry import Canvas, resample, smooth_curve, smoothstep, stream
 from training.phantoms.plan import StudyPlan
 from training.phantoms.shoulders import arm_abduction
+
+BODY_GRID_MM = 2.0
+"""Pitch of the grid on which the body wall is drawn."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +39,26 @@ class SoftTissue:
 def draw_soft_tissue(plan: StudyPlan, anatomy: Anatomy, canvas: Canvas) -> SoftTissue:
     """Draw what is neither bone nor a small vessel."""
     return SoftTissue(
-        body=_body(plan, anatomy, canvas) + _breasts(plan, anatomy, canvas),
+        body=_body_wall(plan, anatomy, canvas) + _breasts(plan, anatomy, canvas),
         cavity=_cavity(anatomy, canvas),
         heart=_heart(anatomy, canvas),
         gas=_airways(anatomy, canvas) + _bowel_gas(plan, anatomy, canvas),
     )
+
+
+def _body_wall(plan: StudyPlan, anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
+    """The body on the canvas, drawn on a coarser grid: nothing in it is finer than the skin."""
+    coarse = max(round(BODY_GRID_MM / canvas.pixel_mm), 1)
+    grid = Canvas(
+        width_px=-(-canvas.width_px // coarse),
+        height_px=-(-canvas.height_px // coarse),
+        pixel_mm=canvas.pixel_mm * coarse,
+        x_min_mm=canvas.x_min_mm,
+        y_min_mm=canvas.y_min_mm,
+    )
+    shape = (grid.height_px * coarse, grid.width_px * coarse)
+    body = resample(_body(plan, anatomy, grid), shape)
+    return np.asarray(body[: canvas.height_px, : canvas.width_px])
 
 
 def _body(plan: StudyPlan, anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
@@ -100,10 +111,11 @@ def _breasts(plan: StudyPlan, anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
     for side in (-1, 1):
         jitter = rng.normal(0, 3, 3)
         if patient.sex == "F":
-            centre_x = side * (0.60 * anatomy.half_width + jitter[0])
+            centre_x = side * (0.66 * anatomy.half_width + jitter[0])
             centre_y = 0.62 * anatomy.base_y + sag + jitter[1]
-            half_x, half_y = 50 + 26 * patient.breast, 44 + 30 * patient.breast
-            thick = 12 + 46 * patient.breast
+            half_x = min(50 + 22 * patient.breast, abs(centre_x) - 24)
+            half_y = 46 + 34 * patient.breast
+            thick = 16 + 46 * patient.breast
         else:
             centre_x, centre_y = side * (0.62 * anatomy.half_width + jitter[0]), 92 + jitter[1]
             half_x, half_y, thick = 66.0, 62.0, 8 + 16 * patient.muscle
@@ -113,7 +125,7 @@ def _breasts(plan: StudyPlan, anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
         # round and sharp below, fading upwards into the chest
         tall = np.where(patch.y > centre_y, half_y, 1.6 * half_y)
         rim = ((patch.x - centre_x) / half_x) ** 2 + ((patch.y - centre_y) / tall) ** 2
-        fade = smoothstep((patch.y - centre_y + 1.6 * half_y) / (1.4 * half_y))
+        fade = smoothstep((patch.y - centre_y + 1.6 * half_y) / (2.0 * half_y))
         total[patch.index] += thick * np.sqrt(np.maximum(1 - rim, 0)) * fade
     return total
 
@@ -131,8 +143,11 @@ def _cavity(anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
         inner = anatomy.lung_inner(column).astype(np.float32)[:, None]
         u = np.clip((x - inner) / np.maximum(outer - inner, 1), 0, 1)
         # steep at the ribs, gentler towards the mediastinum
-        lateral = 1 - np.clip((u - 0.35) / 0.65, 0, 1) ** 3
-        medial = 1 - np.clip((0.5 - u) / 0.5, 0, 1) ** 3
+        lateral = np.clip((u - 0.35) / 0.65, 0, 1)
+        medial = np.clip((0.5 - u) / 0.5, 0, 1)
+        # products, since a power of three is a slow power
+        lateral = 1 - lateral * lateral * lateral
+        medial = 1 - medial * medial * medial
         upper = np.clip(column / (0.5 * anatomy.base_y), 0, 1)
         deep = 2 * anatomy.half_depth * (0.94 * (1 - (1 - upper) ** 2) ** 0.5)
         depth = deep.astype(np.float32)[:, None] * np.sqrt(np.maximum(lateral * medial, 0))
@@ -158,7 +173,7 @@ def _heart(anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
     order = np.argsort(angle)
     radius = np.hypot(*(outline - (cx, cy)).T)[order]
     rim = np.interp(np.arctan2(dy, dx), angle[order], radius, period=2 * np.pi)
-    rho = np.hypot(dx, dy) / rim
+    rho = np.sqrt(dx * dx + dy * dy) / rim
     deep = 0.86 * float(np.sqrt(np.ptp(outline[:, 0]) * np.ptp(outline[:, 1])))
     # below the crest of the diaphragm the ray meets the abdomen, not the heart
     crest = np.where(

@@ -4,7 +4,8 @@ import numpy as np
 
 from training.phantoms import vocabulary as v
 from training.phantoms.anatomy import SPINE_Z_MM, Anatomy
-from training.phantoms.geometry import Bars, Canvas, bars_along, stream
+from training.phantoms.bars import Bars, bars_along
+from training.phantoms.geometry import Canvas, stream
 from training.phantoms.matter import CALCIUM_WATER, TRABECULAR_WATER
 from training.phantoms.plan import StudyPlan
 
@@ -47,12 +48,13 @@ def draw_spine(plan: StudyPlan, anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
     body += 3.2 * rim
     # pedicles: rings at the upper half, on both sides
     px, py = (np.abs(u) - 0.62 * half_px) / (3.7 * size), (p - 0.36) * tall / (5.6 * size)
-    ring = np.hypot(px, py)
-    body += 3.2 * np.exp(-(((ring - 1) / 0.22) ** 2)) + 1.6 * (ring < 1)
+    ring = np.sqrt(px * px + py * py)
+    body += 3.2 * np.exp(-(((ring - 1) / 0.22) ** 2)) + np.float32(1.6) * (ring < 1)
     # spinous process: a drop hanging over the next level
     sy = (p - 0.80) * tall / (7.0 * size)
-    drop = np.hypot(u / (2.9 * size), sy)
-    body += 4.2 * np.exp(-(((drop - 0.85) / 0.3) ** 2)) + 2.2 * (drop < 0.85)
+    sx = u / (2.9 * size)
+    drop = np.sqrt(sx * sx + sy * sy)
+    body += 4.2 * np.exp(-(((drop - 0.85) / 0.3) ** 2)) + np.float32(2.2) * (drop < 0.85)
     # transverse processes
     reach = np.clip((34 * size - np.abs(u)) / 6, 0, 1) * (np.abs(u) > half_px * 0.9)
     body += 3.0 * reach * np.exp(-(((p - 0.30) * tall / (4.2 * size)) ** 2))

@@ -4,19 +4,11 @@ import numpy as np
 
 from training.phantoms import vocabulary as v
 from training.phantoms.anatomy import Anatomy
-from training.phantoms.geometry import (
-    Bars,
-    Canvas,
-    bars_along,
-    bars_between,
-    draw_bars,
-    join_bars,
-    smooth_curve,
-    stream,
-)
+from training.phantoms.bars import Bars, bars_along, bars_between, draw_bars, join_bars
+from training.phantoms.geometry import Canvas, smooth_curve, stream
 from training.phantoms.plan import StudyPlan
 
-GENERATIONS = 7
+GENERATIONS = 6
 """Divisions followed from the hilum: the last are about 0.4 mm wide, the least that is seen."""
 
 
@@ -57,7 +49,7 @@ def vessel_tree(plan: StudyPlan, anatomy: Anatomy, side: int) -> Bars:
     swelling = hilar_swelling(plan, side) ** 0.5
     size = anatomy.size * anatomy.base_y / (262 * anatomy.size) ** 1.0
     # directions measured from straight down, turning outwards and up
-    count = 10
+    count = 12
     heading = np.linspace(-0.15, np.pi * 0.98, count) + rng.normal(0, 0.08, count)
     offset = rng.normal(0, 6, (count, 2)) + np.column_stack(
         (np.full(count, side * 8.0), 16 - 30 * np.linspace(0, 1, count))
