@@ -127,7 +127,21 @@ def bootstrap_interval(
     """
     generator = np.random.default_rng(seed)
     drawn = [statistic(generator.integers(0, n, n)) for _ in range(resamples)] if n else []
-    values = np.asarray([value for value in drawn if np.isfinite(value)])
+    return percentile_interval(drawn, level=level)
+
+
+def percentile_interval(drawn: npt.ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
+    """The middle part of a statistic's resampled values, without the NaNs.
+
+    Args:
+        drawn: (resamples,) values.
+        level: Coverage.
+
+    Returns:
+        Lower and upper end; both NaN where there is no number.
+    """
+    values = np.asarray(drawn, np.float64)
+    values = values[np.isfinite(values)]
     if not len(values):
         return float("nan"), float("nan")
     tail = (1 - level) / 2
@@ -217,9 +231,16 @@ def average_precision(matches: Sequence[Matches]) -> float:
     scores = np.concatenate([entry.scores for entry in matches])
     hits = np.concatenate([entry.hits for entry in matches])[np.argsort(-scores, kind="stable")]
     found = np.cumsum(hits)
-    recall = found / truths
-    precision = found / np.arange(1, len(found) + 1)
-    # precision at a recall level is the best at that recall or beyond
+    return interpolated_precision(found / truths, found / np.arange(1, len(found) + 1))
+
+
+def interpolated_precision(recall: FloatArray, precision: FloatArray) -> float:
+    """Mean over 101 recall levels of the best precision at that recall or beyond.
+
+    Args:
+        recall: (D,) ascending, in [0, 1], one entry a detection from the best on.
+        precision: (D,) likewise.
+    """
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     at = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
     return float(np.append(envelope, 0.0)[np.minimum(at, len(envelope))].mean())

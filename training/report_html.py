@@ -49,6 +49,9 @@ td.long { overflow-wrap: anywhere; min-width: 150px; }
 td.status { width: 62px; }
 figure { margin: 14px 0 22px; }
 figure img { display: block; max-width: 100%; height: auto; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(205px, 1fr)); gap: 14px; }
+.gallery figure { margin: 0; } .gallery img { width: 100%; background: #000; border-radius: 4px; }
+.gallery figcaption { font-size: 12.5px; line-height: 1.4; }
 figcaption { font-size: 13.5px; max-width: 90ch; margin-top: 4px; }
 .mark { display: inline-block; min-width: 46px; text-align: center; border-radius: 4px;
   padding: 0 6px; font-size: 12.5px; font-weight: 600; }
@@ -146,6 +149,16 @@ class Page:
     def photograph(self, png: bytes, caption: str) -> None:
         """A picture in pixels."""
         self._image(png, "image/png", caption)
+
+    def gallery(self, pictures: Iterable[tuple[bytes, str]]) -> None:
+        """Small JPEG pictures side by side, each with its caption."""
+        cells = "".join(
+            f'<figure><img alt="{_escape(caption)}" '
+            f'src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
+            f"<figcaption>{_escape(caption)}</figcaption></figure>"
+            for jpeg, caption in pictures
+        )
+        self._parts.append(f'<div class="gallery">{cells}</div>')
 
     def to_html(self) -> str:
         """The whole page."""

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from lambdas.shared.bundle import Bundle
 from lambdas.shared.errors import ModelMismatchError
 from lambdas.shared.findings import Triage
 from lambdas.shared.onnx_model import OnnxModel
@@ -26,9 +27,20 @@ def classify(radiograph: Radiograph, *, model: OnnxModel) -> Triage:
             f"model {facts['name']!r} gave scores of shape {scores.shape}, or no numbers; "
             f"expected {len(names)} finite ones"
         )
+    return decide(scores[0].astype(np.float64), bundle=model.bundle)
+
+
+def decide(scores: npt.NDArray[np.float64], *, bundle: Bundle) -> Triage:
+    """Probability and label from the graph's scores, by the bundle's calibration and threshold.
+
+    Args:
+        scores: (labels,) finite, as the graph gave them.
+        bundle: Whose graph it was.
+    """
+    facts, names = bundle.facts, bundle.label_names
     calibration = facts["calibration"]
     temperature = calibration["temperature"] if calibration else 1.0
-    probabilities = _activate(scores[0].astype(np.float64) / temperature, facts["output"])
+    probabilities = _activate(scores / temperature, facts["output"])
     point = facts["operating_point"]
     positive = names.index(point["positive_label"])
     # rounded as the record shows it, so that label and shown number never disagree
