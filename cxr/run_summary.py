@@ -123,8 +123,7 @@ def print_summary(summary: RunSummary, console: Console) -> None:
     if summary.replaced:
         _print(
             console,
-            f"{summary.replaced} earlier results were of other content under the same name, and "
-            "were replaced.",
+            f"Replaced: {summary.replaced} earlier, of other content under the same name",
         )
     print_failures(summary, console)
     for warning in dict.fromkeys(summary.warnings):
@@ -139,8 +138,8 @@ def print_failures(summary: RunSummary, console: Console) -> None:
     if summary.pending:
         _print(
             console,
-            f"Interrupted: {summary.pending} images are left. Run the same command again "
-            "(without --force) to go on.",
+            f"Interrupted, {summary.pending} left. Run the same command again (without --force) "
+            "to go on.",
             style="bold",
         )
 

@@ -7,6 +7,7 @@ once more on a fresh one.
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import time
 from collections import Counter, deque
@@ -158,6 +159,9 @@ class _Crew:
         # An ignored signal stays ignored in the child: no window in which Ctrl-C could break into
         # its start. The few milliseconds in which it is lost here cost one more key press.
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Where the command is called must not decide what is imported: without this, a json.py
+        # there would stand in for Python's own, in the child and in the reader that it starts.
+        os.environ.setdefault("PYTHONSAFEPATH", "1")
         try:
             process.start()
         finally:

@@ -64,6 +64,18 @@ def test_films_made_here(tmp_path: Path, tiny_models_folder: Path) -> None:
     assert first == second
 
 
+def test_files_where_the_command_is_called_are_not_imported(
+    tmp_path: Path, tiny_models_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json.py", "socket.py", "numpy.py", "lambdas/__init__.py", "cxr/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('imported from the working folder')\n")
+    (tmp_path / "film").write_bytes(png(film()))
+    monkeypatch.chdir(tmp_path)
+    summary = analyse(Path("film"), Path("out"), tiny_models_folder)
+    assert summary["images"] == 1
+
+
 def test_shared_radiographs_are_all_analysed(
     tmp_path: Path, tiny_models_folder: Path, shared_data: Path
 ) -> None:

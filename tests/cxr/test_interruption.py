@@ -16,6 +16,8 @@ from tests.conftest import REPOSITORY
 from tests.cxr.conftest import Run
 from tests.cxr.fakes import image
 
+pytestmark = pytest.mark.slow
+
 Write = Callable[[Mapping[str, bytes]], None]
 
 SCRIPT = """
