@@ -8,12 +8,11 @@ from typing import Final
 
 from cxr.keys import shown
 from cxr.worker import Analyse, AnalysisResult
+from lambdas.batch.analyse import CLASSIFIER_FOLDER, DETECTOR_FOLDER, analyse, load_models
 from lambdas.shared.bundle import Bundle, load_bundle, model_set
 from lambdas.shared.errors import ConfigError
+from lambdas.shared.isolated_reader import IsolatedReader
 from lambdas.shared.records import Source
-
-CLASSIFIER_FOLDER: Final = "classifier"
-DETECTOR_FOLDER: Final = "detector"
 
 DEFAULT_MODELS: Final = Path(__file__).resolve().parent.parent / "models" / "demo"
 """The pair that ships with the repository; the command runs from a checkout."""
@@ -38,10 +37,6 @@ class BundlesAnalyser:
     @contextlib.contextmanager
     def open(self) -> Iterator[Analyse]:
         """Load both models with one thread each, and start the reader."""
-        # here, not above: the process that hands out the images needs neither decoder nor model
-        from lambdas.batch.analyse import analyse, load_models
-        from lambdas.shared.isolated_reader import IsolatedReader
-
         with IsolatedReader() as reader:
             models = load_models(self.folder, threads=1)
 
