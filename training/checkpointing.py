@@ -4,9 +4,7 @@ Two kinds of file. The *state* holds all that an interrupted run needs to go on 
 happened; the *model file* holds weights and every fact that export, evaluation and a reader need.
 """
 
-import hashlib
 import os
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -122,23 +120,6 @@ def load_anywhere(location: str) -> Any:
         raise ConfigError(f"--backbone-weights: no file {location}") from error
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, KeyError and more
         raise ConfigError(f"--backbone-weights: {location} cannot be loaded: {error}") from error
-
-
-def code_version() -> str:
-    """Version of the training code: the commit where git knows it, else a digest of the sources."""
-    root = Path(__file__).parent.parent
-    told = os.environ.get("CXR_CODE_VERSION")
-    if told:
-        return told
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        digest = hashlib.sha256()
-        for source in sorted((*root.glob("training/**/*.py"), *root.glob("lambdas/shared/*.py"))):
-            digest.update(source.read_bytes())
-        return f"sha256:{digest.hexdigest()[:12]}"
-    return answer.stdout.strip()
 
 
 def load_auxiliary(head: nn.Module, location: str) -> bool:

@@ -157,7 +157,11 @@ class TrainingConfig(Settings):
 
 
 def parse(
-    kind: type[Config], arguments: Sequence[str] | None, *, environment: Mapping[str, str]
+    kind: type[Config],
+    arguments: Sequence[str] | None,
+    *,
+    environment: Mapping[str, str],
+    given_by_file: Mapping[str, Any] | None = None,
 ) -> Config:
     """Read a configuration from the command line and SageMaker's environment.
 
@@ -165,11 +169,13 @@ def parse(
         kind: The dataclass.
         arguments: Without the program's name; None for the process's own.
         environment: For instance `os.environ`.
+        given_by_file: Values by name that stand above the environment, below the command line.
 
     Raises:
-        ConfigError: A flag is unknown or a value is out of range; all are named.
+        ConfigError: A name is unknown or a value is out of range; all are named.
     """
     values = _from_environment(kind, environment)
+    values.update(_named(kind, given_by_file or {}, source="the settings file"))
     given, unknown = _parser(kind).parse_known_args(arguments)
     values.update(vars(given))
     if unknown:
@@ -193,12 +199,21 @@ def _from_environment(kind: type[Config], environment: Mapping[str, str]) -> dic
     if "SM_MODEL_DIR" in environment:
         values["checkpoint_dir"] = Path(SAGEMAKER_CHECKPOINTS)
     hyperparameters = json.loads(environment.get("SM_HPS") or "{}")
-    named = {key.replace("-", "_"): value for key, value in hyperparameters.items()}
+    return values | _named(kind, hyperparameters, source="SM_HPS")
+
+
+def _named(kind: type[Config], given: Mapping[str, Any], *, source: str) -> dict[str, Any]:
+    """Values by field from names in either spelling and from text, numbers or lists."""
+    types = typing.get_type_hints(kind)
+    named = {key.replace("-", "_"): value for key, value in given.items()}
     unknown = sorted(set(named) - set(types))
     if unknown:
-        raise ConfigError(f"SM_HPS names unknown hyperparameters: {', '.join(unknown)}")
-    values.update({name: _convert(str(value), types[name]) for name, value in named.items()})
-    return values
+        raise ConfigError(f"{source} names unknown settings: {', '.join(unknown)}")
+    texts = {k: ",".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in named.items()}
+    try:
+        return {name: _convert(text, types[name]) for name, text in texts.items()}
+    except argparse.ArgumentTypeError as error:
+        raise ConfigError(f"{source}: {error}") from error
 
 
 def _parser(kind: type[Config]) -> argparse.ArgumentParser:

@@ -116,6 +116,11 @@ def metric_line(name: str, value: float) -> str:
     return f"{name}={value:.6g};\n"
 
 
+def slug(label: str) -> str:
+    """A label as part of a figure's name."""
+    return label.lower().replace(" ", "_")
+
+
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(max(seconds, 0.0)), 60)
     return f"{minutes // 60:d}:{minutes % 60:02d}:{rest:02d}"

@@ -22,12 +22,12 @@ from training.batches import Batch, Batches, epoch_order, epochs_in_run, steps_i
 from training.checkpointing import (
     BEST_FILE,
     STATE_FILE,
-    code_version,
     load_plain,
     random_state,
     restore_random_state,
     save_whole,
 )
+from training.code_version import code_version
 from training.config import TrainingConfig
 from training.journal import Journal
 from training.optimisation import Optimisation

@@ -28,6 +28,7 @@ from training.config import TrainingConfig, parse, setting
 from training.data import class_list, load_prepared
 from training.detector import STRIDE_PX, build_detector
 from training.entry import announce, load_splits, prepare_torch
+from training.journal import slug
 from training.localisation import LocalisingPyramid, occupancy_loss
 from training.optimisation import choose_device
 from training.studies import Study
@@ -267,11 +268,6 @@ def thinned(studies: Sequence[Study], count: int, *, seed: int) -> list[Study]:
     """At most `count` studies, chosen by chance and left in their order."""
     chosen = np.random.default_rng(seed).permutation(len(studies))[:count]
     return [studies[index] for index in sorted(chosen)]
-
-
-def slug(label: str) -> str:
-    """A label as part of a figure's name."""
-    return label.lower().replace(" ", "_")
 
 
 def _build(config: DetectorConfig, classes: int) -> Any:
