@@ -42,7 +42,8 @@ IMAGES_PER_PROCESS: Final = 1000
 
 _CHUNK_BYTES: Final = MIB
 
-_COMMAND: Final = (sys.executable, "-m", "lambdas.shared.decode_process")
+_COMMAND: Final = (sys.executable, "-P", "-m", "lambdas.shared.decode_process")
+"""`-P`: a file in the working folder named like a library must not be imported instead of it."""
 
 
 class IsolatedReader:
