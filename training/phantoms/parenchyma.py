@@ -123,15 +123,17 @@ def atelectasis_bars(plan: StudyPlan, anatomy: Anatomy) -> tuple[list[Bars], lis
         y = dome.top_y - rng.uniform(12, 34)
         for _ in range(1 + int(severity > 0.55)):
             length = rng.uniform(36, 48) + 26 * severity
-            middle = side * rng.uniform(0.5, 0.66) * anatomy.half_width
+            limit = float(anatomy.lung_outer(np.array([y]))[0]) - 3
+            away = rng.uniform(0.5, 0.66) * anatomy.half_width
             if side > 0:
-                middle = max(middle, float(anatomy.heart[:, 0].max()) - 4 + 0.28 * length)
+                away = max(away, float(anatomy.heart[:, 0].max()) - 4 + 0.28 * length)
+            # at least two thirds of the plate lie inside the lung, whatever the heart's size
+            middle = side * min(away, limit - 0.17 * length)
             lean = np.tan(np.deg2rad(rng.normal(0, 11)))
             run = np.array([-0.5, 0.0, 0.5]) * length
             line = np.column_stack(
                 (middle + run, y + lean * run + np.array([0, rng.normal(0, 1.5), 0]))
             )
-            limit = float(anatomy.lung_outer(np.array([y]))[0]) - 3
             line[:, 0] = np.clip(line[:, 0], -limit, limit)
             curve = smooth_curve(line, 24)
             taper = np.sqrt(1.05 - np.linspace(-1, 1, 24) ** 2)

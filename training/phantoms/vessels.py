@@ -28,11 +28,11 @@ def central_vessels(plan: StudyPlan, anatomy: Anatomy, side: int) -> Bars:
     x, y = anatomy.hila[0 if side < 0 else 1]
     spread = 1 + 0.25 * (swelling - 1)
     lines = (
-        ([(-14, -6), (0, 0), (9, 18), (14, 44)], 6.4, 4.0),
-        ([(-10, -4), (4, -12), (10, -34)], 4.6, 2.4),
-        ([(-12, 2), (6, 4), (26, 0)], 4.2, 2.2),
-        ([(-14, 22), (2, 24), (22, 40)], 4.4, 2.4),
-        ([(-8, -10), (0, -22), (2, -40)], 3.4, 1.8),
+        ([(-14, -6), (0, 0), (9, 18), (14, 40), (15, 62)], 6.6, 2.0),
+        ([(-10, -4), (4, -12), (10, -36)], 4.8, 1.5),
+        ([(-12, 2), (6, 4), (28, 0)], 4.4, 1.5),
+        ([(-14, 22), (2, 24), (24, 42)], 4.6, 1.5),
+        ([(-8, -10), (0, -22), (2, -42)], 3.6, 1.2),
     )
     bars = []
     for points, thick, thin in lines:
@@ -64,7 +64,9 @@ def vessel_tree(plan: StudyPlan, anatomy: Anatomy, side: int) -> Bars:
         middle = start + 0.5 * length[:, None] * _direction(heading + bend, side)
         end = middle + 0.5 * length[:, None] * _direction(heading - bend, side)
         mean = radius * 0.9
-        parts.append((start, middle, radius, mean))
+        # the first pieces come out of the hilum, not to a blunt end in the lung
+        first = radius * 0.4 if generation == 0 else radius
+        parts.append((start, middle, first, mean))
         parts.append((middle, end, mean, radius * 0.8))
         if generation == GENERATIONS - 1:
             break
