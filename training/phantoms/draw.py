@@ -143,15 +143,20 @@ def _attenuation(
     )
     for found in (fluid_outlines, cloud_outlines, nodule_outlines, line_outlines, hard_outlines):
         outlines += found
-    lung = np.maximum(soft.lung - hila, 0.04 * soft.cavity)
-    aerated = lung * (1 - fluid) * (1 - cloud)
+    # in place where it can be: fresh arrays of this size cost a fifth of the time
+    aerated = soft.lung - hila
+    np.maximum(aerated, 0.04 * soft.cavity, out=aerated)
+    aerated *= 1 - fluid
+    aerated *= 1 - cloud
     grain = smooth_noise(stream(plan.seed, plan.index, "lung texture"), canvas, 6, 2)
-    density = anatomy.lung_density * (1 + 0.05 * grain)
-    within = np.clip(aerated / 90, 0, 1)
-    fine = BLOOD_WATER * tree + nodule
+    water = soft.body - soft.gas
+    water -= (1 - anatomy.lung_density * (1 + 0.05 * grain)) * aerated
+    fine = BLOOD_WATER * tree
+    fine += nodule
     if lines:
         fine += draw_bars(canvas, join_bars(lines))
-    water = soft.body - soft.gas - (1 - density) * aerated + within * fine
+    fine *= np.clip(aerated / 90, 0, 1)
+    water += fine
     water += draw_bones(plan, anatomy, canvas)
     water += draw_bars(canvas, join_bars(hard + distractor_bars(plan, anatomy)))
     return water, aerated, outlines
