@@ -86,11 +86,12 @@ def plaque_bars(plan: StudyPlan, anatomy: Anatomy) -> tuple[list[Bars], list[Out
     for piece in range(pieces):
         share = rng.uniform(0.68, 0.92)
         angle = start + total / pieces * (piece + np.linspace(0, share, 14))
-        wobble = radius + rng.normal(0, 0.35, 14)
+        wobble = radius + rng.normal(0, 0.5) + 0.5 * np.sin(6 * angle + rng.uniform(0, 6))
         arc = np.column_stack(
             (aorta.knob_x + wobble * np.cos(angle), aorta.knob_y + wobble * np.sin(angle) / 0.95)
         )
-        thick = (0.9 + 0.7 * severity) * rng.uniform(0.8, 1.25, 14)
+        taper = np.sqrt(1.08 - np.linspace(-1, 1, 14) ** 2)
+        thick = (1.0 + 0.7 * severity) * taper * rng.uniform(0.85, 1.15)
         # seen along the wall: the plaque is deeper than it is thick
         bars.append(bars_along(arc, radius=thick, density=3.2 * CALCIUM_WATER))
         points.append(arc)

@@ -97,7 +97,7 @@ def _rib_samples(rib: Rib, anatomy: Anatomy, pixel_mm: float) -> Iterator[Sample
     profile = thick * np.sqrt(1 - middle**2) * CORTEX_WATER
     profile -= (thick - 1.7) * inner * (CORTEX_WATER - TRABECULAR_WATER)
     weight = (1 - 0.3 * smoothstep(z / anatomy.half_depth)) * smoothstep((run[-1] - at + 3) / 9)
-    weight *= 0.55 if rib.number > 10 else 1.0
+    weight *= (0.55 if rib.number > 10 else 1.0) * smoothstep((at + 2) / 16)
     # at the lateral turn ribs thin out, or their edges would outshine every other bone
     weight *= 1 - 0.5 * (np.abs(turn_z) / flat) ** 4
     along = (height / across * length * weight).astype(np.float32)
@@ -106,8 +106,11 @@ def _rib_samples(rib: Rib, anatomy: Anatomy, pixel_mm: float) -> Iterator[Sample
     film_y = anatomy.beam.project_y(y, z).astype(np.float32)[:, None] + reach[:, None] * middle
     film_x = anatomy.beam.project_x(x, z).astype(np.float32)
     # where the rib turns away from the film its thickness shows, as two layers
-    turned = np.abs(turn_z) > 0.35 * flat
-    offset = (0.3 * thick * turn_z / flat).astype(np.float32)
+    edge_on = np.abs(turn_z) / flat
+    turned = edge_on > 0.35
+    # the layers part gradually, or the change would show as a seam
+    parting = 0.3 * thick * smoothstep((edge_on - 0.35) / 0.35)
+    offset = (parting * turn_z / flat).astype(np.float32)
     for chosen, shift, share in ((~turned, 0.0, 1.0), (turned, -1.0, 0.5), (turned, 1.0, 0.5)):
         columns = (film_x + np.float32(shift) * offset)[chosen, None]
         rows = film_y[chosen]

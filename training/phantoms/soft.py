@@ -115,7 +115,7 @@ def _breasts(plan: StudyPlan, anatomy: Anatomy, canvas: Canvas) -> np.ndarray:
             centre_y = 0.62 * anatomy.base_y + sag + jitter[1]
             half_x = min(50 + 22 * patient.breast, abs(centre_x) - 24)
             half_y = 46 + 34 * patient.breast
-            thick = 16 + 46 * patient.breast
+            thick = 13 + 38 * patient.breast
         else:
             centre_x, centre_y = side * (0.62 * anatomy.half_width + jitter[0]), 92 + jitter[1]
             half_x, half_y, thick = 66.0, 62.0, 8 + 16 * patient.muscle
