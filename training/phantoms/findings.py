@@ -91,7 +91,7 @@ def plaque_bars(plan: StudyPlan, anatomy: Anatomy) -> tuple[list[Bars], list[Out
             (aorta.knob_x + wobble * np.cos(angle), aorta.knob_y + wobble * np.sin(angle) / 0.95)
         )
         taper = np.sqrt(1.08 - np.linspace(-1, 1, 14) ** 2)
-        thick = (1.0 + 0.7 * severity) * taper * rng.uniform(0.85, 1.15)
+        thick = (1.2 + 0.8 * severity) * taper * rng.uniform(0.85, 1.15)
         # seen along the wall: the plaque is deeper than it is thick
         bars.append(bars_along(arc, radius=thick, density=3.2 * CALCIUM_WATER))
         points.append(arc)
