@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from lambdas.shared.boxes import UnitBox
+from training.annotations import TABLE_COLUMNS
 from training.phantoms import vocabulary as v
 from training.phantoms.dicom import write_dicom
 from training.phantoms.draw import Finding, Phantom, draw_study
@@ -25,16 +26,12 @@ from training.phantoms.readers import FIRST_READER_SPREAD, MISSED_SHARE, read_bo
 
 REPORTS_NAME = "grounded_reports_20240819.json"
 TABLE_NAME = "master_table.csv"
+PARENT_TABLE_NAME = "PADCHEST_chest_x_ray_images_labels.csv"
+PARENT_COLUMNS = ("ImageID", "StudyID", "PatientID", "Projection")
+"""Of PadChest's own table, where the view of PadChest-GR's images stands."""
+
 IMAGES_NAME = "PadChest_GR"
 DICOM_NAME = "DICOM"
-
-COLUMNS = (
-    "StudyID", "ImageID", "label", "boxes_count", "extra_boxes_count", "locations", "prior_study",
-    "progression_status", "prior_imageID", "sentence_en", "sentence_es", "study_is_benchmark",
-    "study_is_validation", "split", "PatientID", "patient_is_benchmark", "PatientBirth",
-    "PatientSex_DICOM", "StudyDate_DICOM", "StudyDate", "PatientAge", "label_group", "Year",
-)  # fmt: skip
-"""Header of master_table.csv, verbatim."""
 
 UNBOXED_SHARE = 0.01
 """Share of positive sentences that neither reader boxes: `boxes: []` occurs in the release."""
@@ -71,6 +68,7 @@ class StudyRecord:
 
     report: dict[str, Any]
     rows: tuple[dict[str, str], ...]
+    view: str
 
 
 def name_study(*, seed: int, index: int) -> StudyName:
@@ -151,11 +149,11 @@ def describe_study(phantom: Phantom) -> StudyRecord:
         "PreviousImageID": prior.image_id if prior else None,
         "findings": findings,
     }
-    return StudyRecord(report, tuple(rows))
+    return StudyRecord(report, tuple(rows), plan.view)
 
 
 def _in_order(row: dict[str, str]) -> dict[str, str]:
-    return {column: row.get(column, "") for column in COLUMNS}
+    return {column: row.get(column, "") for column in TABLE_COLUMNS}
 
 
 def _grounded_finding(
@@ -256,12 +254,17 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
 
 
 def write_tables(out: Path, records: Iterable[StudyRecord]) -> None:
-    """Write the grounded reports and the master table, studies in the order given."""
+    """Write the grounded reports and both tables, studies in the order given."""
     kept = list(records)
     text = json.dumps([record.report for record in kept], ensure_ascii=False, indent=1)
     (out / REPORTS_NAME).write_text(text, encoding="utf-8")
     with (out / TABLE_NAME).open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, COLUMNS)
+        writer = csv.DictWriter(handle, TABLE_COLUMNS)
         writer.writeheader()
         for record in kept:
             writer.writerows(record.rows)
+    with (out / PARENT_TABLE_NAME).open("w", encoding="utf-8", newline="") as handle:
+        parent = csv.DictWriter(handle, PARENT_COLUMNS, extrasaction="ignore")
+        parent.writeheader()
+        for record in kept:
+            parent.writerow(record.rows[0] | {"Projection": record.view})
