@@ -32,10 +32,14 @@ RUN_MODULE: Final = (
 )
 """Unpacks code and models that came in as archives, then runs the module named by the arguments."""
 
-PACK_BUNDLES: Final = (
-    f'; for bundle in {OUTPUT}/bundles/*/; do tar -czf "${{bundle%/}}.tar.gz" -C "$bundle" .; done'
+JUDGE_AND_PACK: Final = (
+    f"; python -m training.evaluate --data {INPUT}/prepared --models {OUTPUT}/bundles "
+    f"--out {OUTPUT}/report --write-operating-point"
+    f"; for bundle in {OUTPUT}/bundles/*/; do "
+    'tar -czf "${bundle%/}.tar.gz" -C "$bundle" .; done'
 )
-"""The Model Registry takes a model as an archive."""
+"""After export: thresholds and figures of the very bundles that ship go into their model.json; then
+each is packed, since the Model Registry takes a model as an archive."""
 
 STEPS: Final = {"classifier": "TrainClassifier", "detector": "TrainDetector"}
 
@@ -81,7 +85,8 @@ def pipeline_definition(
         arguments=[
             "training.evaluate",
             *("--data", f"{INPUT}/prepared"),
-            *("--models", f"{INPUT}/classifier", f"{INPUT}/detector"),
+            # both models' folders lie in it: a pair, of which the cascade is judged too
+            *("--models", INPUT),
             *("--out", f"{OUTPUT}/report"),
         ],
         outputs=["report"],
@@ -90,10 +95,10 @@ def pipeline_definition(
         settings,
         "Export",
         code_uri=code_uri,
-        inputs=models,
+        inputs={**models, "prepared": prepared},
         arguments=["export", *files, "--out", f"{OUTPUT}/bundles"],
-        outputs=["bundles"],
-        afterwards=PACK_BUNDLES,
+        outputs=["bundles", "report"],
+        afterwards=JUDGE_AND_PACK,
     )
     # a figure nobody has seen ships nothing: the report comes before the bundles
     export["DependsOn"] = ["Evaluate"]
@@ -235,7 +240,7 @@ def _registration(settings: SageMakerSettings, model: str) -> dict[str, Any]:
                 "ModelQuality": {
                     "Statistics": {
                         "ContentType": "application/json",
-                        "S3Uri": _join(_output_of("Evaluate", "report"), "report.json"),
+                        "S3Uri": _join(_output_of("Export", "report"), "evaluation.json"),
                     }
                 }
             },

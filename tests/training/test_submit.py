@@ -1,0 +1,423 @@
+"""training/submit.py: what is sent, and that moto and boto3's model of the API take it."""
+
+import io
+import json
+import re
+import tarfile
+from datetime import UTC, datetime
+
+import pytest
+
+boto3 = pytest.importorskip("boto3")
+moto = pytest.importorskip("moto")
+
+from botocore.stub import Stubber  # noqa: E402
+from botocore.validate import ParamValidator  # noqa: E402
+
+from lambdas.shared.errors import ConfigError  # noqa: E402
+from training import submit as submission  # noqa: E402
+from training.config import parse  # noqa: E402
+from training.sagemaker_code import code_archive, code_key  # noqa: E402
+from training.sagemaker_jobs import metric_definitions  # noqa: E402
+from training.submit import SubmitSettings, main, submit  # noqa: E402
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ROLE = "arn:aws:iam::123456789012:role/training"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/abc"
+
+FLAGS = {
+    "role_arn": ROLE,
+    "region": "eu-west-1",
+    "bucket": "hospital-models",
+    "data": "s3://hospital-data/prepared",
+    "image": "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2.9-gpu-py312",
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+
+
+@pytest.fixture
+def services():
+    with moto.mock_aws():
+        clients = {
+            name: boto3.client(name, region_name="eu-west-1")
+            for name in ("s3", "sagemaker", "logs")
+        }
+        place = {"LocationConstraint": "eu-west-1"}
+        clients["s3"].create_bucket(Bucket="hospital-models", CreateBucketConfiguration=place)
+        yield clients
+
+
+def _settings(**given):
+    return parse(SubmitSettings, [], environment={}, given_by_file={**FLAGS, **given})
+
+
+def _valid(operation, arguments):
+    """Hold arguments against boto3's model of the API; a pipeline's references count as text."""
+    client = boto3.client("sagemaker", region_name="eu-west-1")
+    shape = client.meta.service_model.operation_model(operation).input_shape
+    report = ParamValidator().validate(_filled_in(arguments), shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+def _filled_in(value):
+    if isinstance(value, dict):
+        if set(value) == {"Get"}:
+            return "s3://filled/in"
+        if set(value) == {"Std:Join"}:
+            return "/".join(_filled_in(part) for part in value["Std:Join"]["Values"])
+        return {key: _filled_in(part) for key, part in value.items()}
+    return [_filled_in(part) for part in value] if isinstance(value, list) else value
+
+
+def test_train_starts_one_job_for_each_model(services, capsys):
+    settings = _settings(detector_hyperparameters=["classes=8", "variant=balanced"])
+    assert submit("train", settings, clients=lambda: services, moment=MOMENT) == 0
+    names = ["cxr-classifier-20260102-030405", "cxr-detector-20260102-030405"]
+    shown = capsys.readouterr().out
+    assert all(f"job {name}\n" in shown for name in names)
+    jobs = [services["sagemaker"].describe_training_job(TrainingJobName=name) for name in names]
+    classifier, detector = jobs
+    assert classifier["EnableManagedSpotTraining"] is True
+    assert classifier["StoppingCondition"] == {
+        "MaxRuntimeInSeconds": 24 * 3600,
+        "MaxWaitTimeInSeconds": 48 * 3600,
+    }
+    assert classifier["CheckpointConfig"] == {
+        "S3Uri": f"s3://hospital-models/cxr-batch/training/checkpoints/{names[0]}",
+        "LocalPath": "/opt/ml/checkpoints",
+    }
+    source = classifier["InputDataConfig"][0]
+    assert source["ChannelName"] == "training"
+    assert source["DataSource"]["S3DataSource"]["S3Uri"] == "s3://hospital-data/prepared"
+    told = {k: json.loads(v) for k, v in detector["HyperParameters"].items()}
+    assert told["sagemaker_program"] == "training/train_detector.py"
+    assert (told["classes"], told["variant"]) == ("8", "balanced")
+    # the code that the job names is where it says
+    bucket, key = re.fullmatch(r"s3://([^/]+)/(.+)", told["sagemaker_submit_directory"]).groups()
+    stored = services["s3"].get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert stored == code_archive()
+
+
+def test_vpc_and_keys_reach_the_request():
+    settings = _settings(
+        subnets=["subnet-1", "subnet-2"],
+        security_groups=["sg-1"],
+        kms_key=KEY,
+        spot=False,
+        instance_type="ml.p3.2xlarge",
+    )
+    calls = submission.training_calls(settings, archive=b"code", moment=MOMENT, version="v1")
+    upload, job = calls[0][2], calls[1][2]
+    assert upload["SSEKMSKeyId"] == KEY
+    assert upload["ServerSideEncryption"] == "aws:kms"
+    assert job["VpcConfig"] == {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]}
+    assert job["OutputDataConfig"]["KmsKeyId"] == KEY
+    assert job["ResourceConfig"]["VolumeKmsKeyId"] == KEY
+    assert job["EnableManagedSpotTraining"] is False
+    assert "MaxWaitTimeInSeconds" not in job["StoppingCondition"]
+    assert job["Environment"]["CXR_CODE_VERSION"] == "v1"
+    _valid("CreateTrainingJob", job)
+
+
+def test_an_instance_with_its_own_disk_gets_no_volume_key():
+    # SageMaker refuses VolumeKmsKeyId there: the disk is encrypted in hardware
+    settings = _settings(kms_key=KEY, instance_type="ml.g5.xlarge")
+    job = submission.training_calls(settings, archive=b"", moment=MOMENT, version="v")[1][2]
+    assert "VolumeKmsKeyId" not in job["ResourceConfig"]
+
+
+def test_dry_run_prints_all_and_sends_nothing(capsys):
+    def refuse():
+        raise AssertionError("a client was made")
+
+    settings = _settings(dry_run=True)
+    for command, calls in (
+        ("train", ["s3.put_object", *["sagemaker.create_training_job"] * 2]),
+        (
+            "pipeline",
+            [
+                "s3.put_object",
+                *["sagemaker.create_model_package_group"] * 2,
+                "sagemaker.create_pipeline",
+            ],
+        ),
+    ):
+        assert submit(command, settings, clients=refuse, moment=MOMENT) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert [entry["call"] for entry in shown] == calls
+        assert re.fullmatch(r"<\d+ bytes>", shown[0]["arguments"]["Body"])
+
+
+@pytest.fixture
+def definition(services):
+    settings = _settings(subnets=["subnet-1"], security_groups=["sg-1"], kms_key=KEY)
+    assert submit("pipeline", settings, clients=lambda: services, moment=MOMENT) == 0
+    found = services["sagemaker"].describe_pipeline(PipelineName="cxr-batch-training")
+    assert found["RoleArn"] == ROLE
+    return json.loads(found["PipelineDefinition"])
+
+
+def test_the_pipeline_has_all_steps_in_an_order_that_can_run(definition):
+    steps = {step["Name"]: step for step in definition["Steps"]}
+    assert [(name, step["Type"]) for name, step in steps.items()] == [
+        ("Prepare", "Processing"),
+        ("TrainClassifier", "Training"),
+        ("TrainDetector", "Training"),
+        ("Evaluate", "Processing"),
+        ("Export", "Processing"),
+        ("RegisterClassifier", "RegisterModel"),
+        ("RegisterDetector", "RegisterModel"),
+    ]
+    seen, parameters = set(), {entry["Name"] for entry in definition["Parameters"]}
+    needs = {}
+    for name, step in steps.items():
+        told = json.dumps(step)
+        needs[name] = set(re.findall(r'"Steps\.(\w+)\.', told)) | set(step.get("DependsOn", []))
+        assert needs[name] <= seen, f"{name} needs a step that comes later"
+        assert set(re.findall(r'"Parameters\.(\w+)"', told)) <= parameters
+        seen.add(name)
+    assert needs == {
+        "Prepare": set(),
+        "TrainClassifier": {"Prepare"},
+        "TrainDetector": {"Prepare"},
+        "Evaluate": {"Prepare", "TrainClassifier", "TrainDetector"},
+        "Export": {"Prepare", "Evaluate", "TrainClassifier", "TrainDetector"},
+        "RegisterClassifier": {"Export"},
+        "RegisterDetector": {"Export"},
+    }
+
+
+def test_every_reference_names_an_output_that_exists(definition):
+    outputs = {
+        (step["Name"], output["OutputName"])
+        for step in definition["Steps"]
+        if step["Type"] == "Processing"
+        for output in step["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+    }
+    named = set(
+        re.findall(
+            r"Steps\.(\w+)\.ProcessingOutputConfig\.Outputs\['(\w+)'\]", json.dumps(definition)
+        )
+    )
+    assert named == {("Prepare", "prepared"), ("Export", "report"), ("Export", "bundles")}
+    assert named <= outputs
+
+
+def test_every_step_is_a_valid_request(definition):
+    """boto3's model of the API judges each step's arguments, with the name a step may omit."""
+    for step in definition["Steps"]:
+        arguments = step["Arguments"]
+        if step["Type"] == "Training":
+            _valid("CreateTrainingJob", {"TrainingJobName": "x", **arguments})
+            assert arguments["VpcConfig"]["Subnets"] == ["subnet-1"]
+            assert arguments["OutputDataConfig"]["KmsKeyId"] == KEY
+        elif step["Type"] == "Processing":
+            _valid("CreateProcessingJob", {"ProcessingJobName": "x", **arguments})
+            assert arguments["NetworkConfig"]["VpcConfig"]["SecurityGroupIds"] == ["sg-1"]
+            assert arguments["ProcessingOutputConfig"]["KmsKeyId"] == KEY
+            cluster = arguments["ProcessingResources"]["ClusterConfig"]
+            assert cluster["VolumeKmsKeyId"] == KEY
+        else:
+            _valid("CreateModelPackage", arguments)
+
+
+def test_every_step_runs_a_module_that_exists_with_paths_that_are_mounted(definition):
+    with tarfile.open(fileobj=io.BytesIO(code_archive())) as archive:
+        names = set(archive.getnames())
+    for step in definition["Steps"]:
+        if step["Type"] == "Training":
+            program = json.loads(step["Arguments"]["HyperParameters"]["sagemaker_program"])
+            assert program in names
+        if step["Type"] != "Processing":
+            continue
+        module, *words = step["Arguments"]["AppSpecification"]["ContainerArguments"]
+        path = module.replace(".", "/")
+        assert {f"{path}.py", f"{path}/__main__.py"} & names, module
+        mounted = [i["S3Input"]["LocalPath"] for i in step["Arguments"]["ProcessingInputs"]]
+        written = [
+            o["S3Output"]["LocalPath"]
+            for o in step["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+        ]
+        for word in words:
+            if isinstance(word, str) and word.startswith("/opt/ml"):
+                # a folder that is mounted or written, a file in one, or the folder of all inputs
+                places = (*mounted, *written)
+                assert word.startswith(places) or any(p.startswith(word + "/") for p in places), (
+                    word
+                )
+
+
+def test_submitting_the_pipeline_again_updates_it(services, capsys):
+    settings = _settings()
+    submit("pipeline", settings, clients=lambda: services, moment=MOMENT)
+    other = _settings(instance_type="ml.g6.2xlarge", start=True)
+    assert submit("pipeline", other, clients=lambda: services, moment=MOMENT) == 0
+    found = services["sagemaker"].describe_pipeline(PipelineName="cxr-batch-training")
+    assert "ml.g6.2xlarge" in found["PipelineDefinition"]
+    assert len(services["sagemaker"].list_pipelines()["PipelineSummaries"]) == 1
+    runs = services["sagemaker"].list_pipeline_executions(PipelineName="cxr-batch-training")
+    assert len(runs["PipelineExecutionSummaries"]) == 1
+    groups = services["sagemaker"].list_model_package_groups()["ModelPackageGroupSummaryList"]
+    assert {g["ModelPackageGroupName"] for g in groups} == {
+        "cxr-batch-classifier",
+        "cxr-batch-detector",
+    }
+
+
+def test_a_refused_job_is_said_plainly(services):
+    with Stubber(services["sagemaker"]) as refusing:
+        refusing.add_client_error(
+            "create_training_job", "ResourceLimitExceeded", "ml.g5.xlarge for spot: 0 instances"
+        )
+        with pytest.raises(ConfigError, match=r"create_training_job was refused.*0 instances"):
+            submit("train", _settings(), clients=lambda: services, moment=MOMENT)
+
+
+class FakeSageMaker:
+    """A training job that is seen three times, then over; a pipeline seen twice."""
+
+    def __init__(self, end):
+        self.end = end
+        self.looks = 0
+
+    def create_training_job(self, **_):
+        self.looks = 0
+
+    def describe_training_job(self, *, TrainingJobName):
+        self.looks += 1
+        changes = [{"Status": "Starting"}, {"Status": "Training", "StatusMessage": "in progress"}]
+        done = self.looks >= 3
+        return {
+            "TrainingJobStatus": self.end if done else "InProgress",
+            "SecondaryStatusTransitions": changes[: self.looks],
+            "FailureReason": "AlgorithmError: the loss is nan",
+            "BillableTimeInSeconds": 30,
+            "TrainingTimeInSeconds": 100,
+            "ModelArtifacts": {"S3ModelArtifacts": "s3://b/model.tar.gz"},
+        }
+
+    def describe_pipeline_execution(self, *, PipelineExecutionArn):
+        self.looks += 1
+        return {"PipelineExecutionStatus": self.end if self.looks >= 2 else "Executing"}
+
+    def list_pipeline_execution_steps(self, *, PipelineExecutionArn):
+        status = "Succeeded" if self.looks >= 2 else "Executing"
+        return {"PipelineExecutionSteps": [{"StepName": "Prepare", "StepStatus": status}]}
+
+
+class FakeLogs:
+    """One stream that grows by a line a look."""
+
+    def __init__(self):
+        self.lines = ["validation_auroc=0.5;", "validation_auroc=0.9;", "wrote model"]
+        self.shown = 0
+
+    def describe_log_streams(self, *, logGroupName, logStreamNamePrefix):
+        assert logGroupName == "/aws/sagemaker/TrainingJobs"
+        return {"logStreams": [{"logStreamName": logStreamNamePrefix + "algo-1"}]}
+
+    def get_log_events(self, *, logGroupName, logStreamName, startFromHead, nextToken="0"):
+        start = int(nextToken)
+        end = min(self.shown + 1, len(self.lines)) if start == self.shown else self.shown
+        self.shown = max(self.shown, end)
+        events = [{"message": line} for line in self.lines[start:end]]
+        return {"events": events, "nextForwardToken": str(max(start, end))}
+
+
+@pytest.mark.parametrize(("end", "status"), [("Completed", 0), ("Failed", 1), ("Stopped", 1)])
+def test_waiting_shows_states_and_each_log_line_once(end, status, capsys):
+    class Bucket:
+        def put_object(self, **_):
+            pass
+
+    pauses = []
+    clients = {"s3": Bucket(), "sagemaker": FakeSageMaker(end), "logs": FakeLogs()}
+    settings = _settings(wait=True, models=["classifier"])
+    assert status == submit(
+        "train", settings, clients=lambda: clients, moment=MOMENT, pause=pauses.append
+    )
+    shown = capsys.readouterr().out
+    for line in ("Starting", "Training in progress", *clients["logs"].lines):
+        assert shown.count(line) == 1, line
+    assert "100 s of training, 30 s billed" in shown
+    assert pauses == [15.0, 15.0]
+    if end == "Failed":
+        assert "AlgorithmError: the loss is nan" in shown
+
+
+def test_waiting_for_a_pipeline_shows_each_steps_states(capsys):
+    from training.sagemaker_watch import watch_pipeline
+
+    clients = {"sagemaker": FakeSageMaker("Succeeded")}
+    assert watch_pipeline("arn", clients, pause=lambda _: None) == "Succeeded"
+    assert capsys.readouterr().out.splitlines() == [
+        "Prepare: Executing",
+        "Prepare: Succeeded",
+        "pipeline: Succeeded",
+    ]
+
+
+def test_the_archive_is_what_script_mode_needs():
+    with tarfile.open(fileobj=io.BytesIO(code_archive())) as archive:
+        names = archive.getnames()
+    for name in (
+        "training/train_classifier.py",
+        "training/train_detector.py",
+        "lambdas/__init__.py",
+        "lambdas/shared/preprocess.py",
+        "lambdas/shared/record.schema.json",
+        "requirements.txt",
+    ):
+        assert name in names
+    # either would make the toolkit install a package instead of running the script
+    assert not {"setup.py", "pyproject.toml"} & set(names)
+    assert not [
+        name for name in names if "__pycache__" in name or name.startswith("lambdas/classify")
+    ]
+    assert code_archive() == code_archive()
+    assert code_key("p", code_archive()) != code_key("p", b"other")
+
+
+@pytest.mark.parametrize("model", ["classifier", "detector"])
+def test_metric_definitions_are_within_sagemakers_limits(model):
+    found = metric_definitions(model)
+    assert len(found) <= 40
+    assert len({entry["Name"] for entry in found}) == len(found)
+    for entry in found:
+        assert re.compile(entry["Regex"]).groups == 1
+        assert len(entry["Regex"]) <= 500
+
+
+def test_settings_come_from_a_file_and_flags_go_before_it(tmp_path, capsys):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({**FLAGS, "spot": False, "volume_gb": 50}))
+    assert main(["train", "--settings", str(path), "--dry-run", "--volume-gb", "70"]) == 0
+    job = json.loads(capsys.readouterr().out)[1]["arguments"]
+    assert job["ResourceConfig"]["VolumeSizeInGB"] == 70
+    assert job["EnableManagedSpotTraining"] is False
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("not json", "is no readable JSON file"),
+        ("[]", "holds no JSON object"),
+        ('{"buckett": "x"}', "the settings file names unknown settings: buckett"),
+        ("{}", "--role-arn is needed; --bucket is needed; --data is needed; --image is needed"),
+    ],
+)
+def test_a_wrong_settings_file_gets_one_sentence(content, expected, tmp_path, capsys):
+    path = tmp_path / "settings.json"
+    path.write_text(content)
+    assert main(["train", "--settings", str(path)]) == 1
+    assert expected in capsys.readouterr().err
+
+
+def test_without_a_command_the_usage_is_shown(capsys):
+    assert main([]) == 2
+    assert "python -m training.submit train" in capsys.readouterr().err
