@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from training.agreement import PUBLISHED_IOU
 from training.estimates import Estimate
@@ -53,7 +54,7 @@ def triage_curves(figures: TriageFigures) -> Figure:
         calibration.scatter(predicted, observed, 10 + 90 * counts / counts.max(), color=colour)
     calibration.set(xlabel="predicted probability", ylabel="observed frequency", aspect="equal")
     calibration.set_title("Reliability")
-    calibration.legend(frameon=False, fontsize=8, loc="upper left")
+    calibration.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
 
@@ -61,13 +62,13 @@ def score_histogram(figures: TriageFigures) -> Figure:
     """Probabilities of normal and abnormal studies, and the threshold between them."""
     figure = new_figure(11.6, 2.5)
     axes = figure.subplots()
-    edges = np.linspace(0, 1, 51)
+    edges = np.linspace(0, 1, 51).tolist()
     for truth, colour, name in ((False, BLUE, "normal"), (True, ORANGE, "abnormal")):
         chosen = figures.probabilities[figures.truth == truth]
         axes.hist(chosen, edges, color=colour, alpha=0.65, label=f"{name} ({len(chosen)})")
     axes.axvline(figures.point.threshold, color="black", linewidth=1, linestyle="--")
     axes.set(xlabel="probability of Abnormal", ylabel="studies", xlim=(0, 1))
-    axes.legend(frameon=False, loc="upper center", ncols=2)
+    figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
@@ -76,18 +77,20 @@ def froc(figures: DetectorFigures) -> Figure:
     figure = new_figure(11.6, 4.2)
     axes, blank = figure.subplots(1, 2, width_ratios=(2, 1))
     blank.set_axis_off()
+    widest = 0.5
     for entry in figures.classes:
         ranking = figures.rankings[entry.label]
         if not entry.boxes:
             continue
         false, found = ranking.froc()
         inside = false <= FALSE_LIMIT
+        widest = max(widest, float(false[inside].max()))
         colour = _on_paper(entry.label)
         axes.step(false[inside], found[inside], where="post", color=colour, label=entry.label)
         if entry.sensitivity.value is not None and entry.false_per_image <= FALSE_LIMIT:
             axes.plot(entry.false_per_image, entry.sensitivity.value, "o", color=colour, ms=5)
     axes.set(xlabel="false boxes an image", ylabel="sensitivity", ylim=(0, 1.03))
-    axes.set_xlim(0, FALSE_LIMIT)
+    axes.set_xlim(0, widest)
     axes.grid(color="0.93")
     handles, names = axes.get_legend_handles_labels()
     blank.legend(handles, names, frameon=False, loc="center left", fontsize=9)
@@ -154,28 +157,33 @@ def cascade_bars(figures: CascadeFigures) -> Figure:
 def variants(figures: Sequence[DetectorFigures]) -> Figure:
     """AP50 of each class in each variant that knows it."""
     labels = sorted({label for entry in figures for label in entry.model.labels})
-    figure = new_figure(11.6, 1.1 + 0.17 * len(labels) * (1 + len(figures)))
-    axes = figure.subplots()
     colours = (BLUE, ORANGE, GREEN, RED, GREY)
-    height = 0.8 / len(figures)
-    for number, entry in enumerate(figures):
-        by_label = {one.label: one for one in entry.classes}
-        for row, label in enumerate(labels[::-1]):
-            if label not in by_label:
-                continue
-            place = row + 0.4 - (number + 0.5) * height
-            estimate = by_label[label].ap50
+    bars = sum(len(entry.model.labels) for entry in figures)
+    figure = new_figure(11.6, 1.1 + 0.15 * bars + 0.1 * len(labels))
+    axes = figure.subplots()
+    ticks, place = [], 0.0
+    for label in labels:
+        knowing = [(n, entry) for n, entry in enumerate(figures) if label in entry.model.labels]
+        ticks.append(place - (len(knowing) - 1) / 2)
+        for number, entry in knowing:
+            estimate = entry.classes[entry.model.labels.index(label)].ap50
             colour = colours[number % len(colours)]
-            name = f"{len(entry.model.labels)} classes: {entry.model.path.parent.name}"
-            axes.barh(place, estimate.value or 0, height, color=colour, alpha=0.75, label=name)
+            axes.barh(place, estimate.value or 0, 0.9, color=colour, alpha=0.75)
             _whisker(axes, estimate, place)
-    axes.set_yticks(range(len(labels)), labels[::-1], fontsize=9)
+            place -= 1
+        place -= 0.7
+    axes.set_yticks(ticks, labels, fontsize=9)
     axes.tick_params(axis="y", length=0)
-    axes.set(xlabel="AP50", xlim=(0, 1.02))
-    named = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(
-        named.values(), named.keys(), loc="outside upper left", ncols=4, frameon=False, fontsize=9
-    )
+    axes.set(xlabel="AP50", xlim=(0, 1.02), ylim=(place + 1, 0.9))
+    keys = [
+        Patch(
+            color=colours[number % len(colours)],
+            alpha=0.75,
+            label=f"{len(entry.model.labels)} classes: {entry.model.path.resolve().parent.name}",
+        )
+        for number, entry in enumerate(figures)
+    ]
+    figure.legend(handles=keys, loc="outside upper left", ncols=4, frameon=False, fontsize=9)
     return figure
 
 

@@ -20,7 +20,8 @@ PICTURE_PX: Final = 320
 """Longer side; about 12 kB each."""
 
 JPEG_QUALITY: Final = 80
-PER_GALLERY: Final = 8
+PER_GALLERY: Final = 10
+"""Two full rows."""
 
 TRUE_COLOUR: Final = (87, 204, 153)
 FOUND_COLOUR: Final = (255, 176, 59)

@@ -166,15 +166,7 @@ def triage_figures(
     uncalibrated = triage_probabilities(model.bundle, scores, temperature=None)
     shipped = np.asarray([t.positive for t in _as_shipped(model, scores)])
     weights = patient_resamples([study.patient_id for study in studies], resamples=resamples)
-    ranked = _ranked(truth, probabilities, weights)
-    calibration = [
-        bootstrapped(
-            lambda chosen, p=p: metrics.expected_calibration_error(truth[chosen], p[chosen]),
-            weights,
-            n=len(truth),
-        )
-        for p in (probabilities, uncalibrated)
-    ]
+    calibrated, raw = (_figures_of(truth, p, weights) for p in (probabilities, uncalibrated))
     return TriageFigures(
         model=model,
         point=point,
@@ -182,14 +174,14 @@ def triage_figures(
         probabilities=probabilities,
         uncalibrated=uncalibrated,
         called=called,
-        auroc=ranked(metrics.auroc, len(truth)),
-        auprc=ranked(metrics.auprc, len(truth)),
+        auroc=calibrated(metrics.auroc, len(truth)),
+        auprc=calibrated(metrics.auprc, len(truth)),
         sensitivity=_share(called, of=truth),
         specificity=_share(~called, of=~truth),
         positive_predictive_value=_share(truth, of=called),
         negative_predictive_value=_share(~truth, of=~called),
-        ece=calibration[0],
-        ece_uncalibrated=calibration[1],
+        ece=calibrated(metrics.expected_calibration_error, len(truth)),
+        ece_uncalibrated=raw(metrics.expected_calibration_error, len(truth)),
         shipped_sensitivity=_share(shipped, of=truth),
         shipped_specificity=_share(~shipped, of=~truth),
         subgroups=tuple(_subgroups(studies, truth, probabilities, called, resamples)),
@@ -222,15 +214,15 @@ def _as_shipped(model: EvaluatedModel, scores: Sequence[FloatArray]) -> list[Tri
     return triage_at(model.bundle, point, scores)
 
 
-def _ranked(
+def _figures_of(
     truth: npt.NDArray[np.bool_], probabilities: FloatArray, weights: Weights
 ) -> Callable[[Callable[[Any, Any], float], int], Estimate]:
-    def ranked(figure: Callable[[Any, Any], float], n: int) -> Estimate:
+    def figure_of(figure: Callable[[Any, Any], float], n: int) -> Estimate:
         return bootstrapped(
             lambda chosen: figure(truth[chosen], probabilities[chosen]), weights, n=n
         )
 
-    return ranked
+    return figure_of
 
 
 def _share(hits: npt.NDArray[np.bool_], *, of: npt.NDArray[np.bool_]) -> Estimate:
@@ -248,7 +240,7 @@ def _subgroups(
         count = int(inside.sum())
         patients = [s.patient_id for s, own in zip(studies, inside, strict=True) if own]
         weights = patient_resamples(patients, resamples=resamples if count >= MIN_SUBGROUP else 0)
-        ranked = _ranked(truth[inside], probabilities[inside], weights)
+        ranked = _figures_of(truth[inside], probabilities[inside], weights)
         yield Subgroup(
             attribute=attribute,
             value=value,

@@ -19,8 +19,8 @@ PHANTOMS_PROVE: Final = (
 )
 
 UNTRAINED: Final = (
-    "The weights of this model have not been trained. Its figures show what chance gives and that "
-    "the evaluation runs; nothing else."
+    "A model that is trained on nothing answers by chance: its figures show that the evaluation "
+    "runs, and nothing else."
 )
 
 PUBLISHED: Final = (
@@ -34,15 +34,10 @@ PUBLISHED: Final = (
 """Figure, value, where from; no AP of a box detector on PadChest-GR is published."""
 
 
-def provenance(model: EvaluatedModel) -> str:
-    """What was evaluated, and what taught it."""
+def training(model: EvaluatedModel) -> str:
+    """What taught the model."""
     trained = model.bundle.facts["trained_on"]
-    form = (
-        "A bundle: the files that ship, answering through the stage functions of production."
-        if model.form == "bundle"
-        else "A checkpoint: what training reached, before export; not the thing that ships."
-    )
-    return f"{form} Trained on {trained['kind']}: {trained['description'].rstrip('.')}."
+    return f"{trained['kind']}: {trained['description'].rstrip('.')}"
 
 
 def title(model: EvaluatedModel) -> str:
@@ -87,9 +82,9 @@ def cascade_words(figures: CascadeFigures) -> str:
         f"lie on films that triage calls normal, {total.lost_though_detectable} of which the "
         f"detector would have found; {total.missed_by_detector} are missed by the detector itself. "
         f"The gate takes {total.false_boxes_alone - total.false_boxes} of "
-        f"{total.false_boxes_alone} false boxes away. {abnormal['no_boxes']} of the {sent} abnormal studies that pass it end as "
-        "“abnormal, none of the detectable findings localised”: a normal outcome where the "
-        "study's findings are not among the classes."
+        f"{total.false_boxes_alone} false boxes away. {abnormal['no_boxes']} of the {sent} "
+        "abnormal studies that pass it end as “abnormal, none of the detectable findings "
+        "localised”: an expected outcome where the study's findings are not among the classes."
     )
 
 
@@ -110,9 +105,9 @@ def variants_words(
     if len({len(entry.model.labels) for entry in figures}) > 1:
         words.append(
             "A mean over more classes is not comparable with one over fewer: the added classes are "
-            "rarer and smaller, and pull it down even where the shared ones are as good. Compare "
-            "the shared classes, and weigh them against the part of abnormal films on which a "
-            "variant can say anything at all."
+            "rarer and mostly smaller, so it tends to fall even where the shared ones are as good. "
+            "Compare the shared classes, and weigh them against the part of abnormal films on "
+            "which a variant can say anything at all."
         )
     return words
 

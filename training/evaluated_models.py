@@ -115,8 +115,8 @@ class Models:
 
     Attributes:
         classifiers: In the order given.
-        detectors: Likewise.
-        pairs: The cascades.
+        detectors: From few classes to many.
+        pairs: The cascades, likewise.
     """
 
     classifiers: tuple[EvaluatedModel, ...]
@@ -160,8 +160,12 @@ def find_models(paths: Sequence[Path]) -> Models:
         pairs += [
             Pair(name, classifiers[0], model) for name, model in single if model.task == "detection"
         ]
-    detectors = tuple(model for model in known.values() if model.task == "detection")
-    return Models(classifiers, detectors, tuple(pairs))
+    detectors = [model for model in known.values() if model.task == "detection"]
+    return Models(
+        classifiers,
+        tuple(sorted(detectors, key=lambda model: len(model.labels))),
+        tuple(sorted(pairs, key=lambda pair: len(pair.detector.labels))),
+    )
 
 
 def _known(model: EvaluatedModel, known: dict[str, EvaluatedModel]) -> EvaluatedModel:

@@ -179,7 +179,7 @@ def answer_film(radiograph: Radiograph, model: RecordingModel) -> FloatArray:
         scores = model.last[model.bundle.facts["output"]["scores"]][0].astype(np.float64)
         if decide(scores, bundle=model.bundle) != triage:
             raise ModelMismatchError("classify and decide do not agree on the same scores")
-        return scores
+        return np.asarray(scores, np.float64)
     names = {name: index for index, name in enumerate(model.bundle.label_names)}
     rows = [
         (names[f.label], f.score, f.box.x_min, f.box.y_min, f.box.x_max, f.box.y_max)

@@ -97,7 +97,7 @@ def rank(
         scores.append(found.scores)
         hits.append(found.hits)
         films.append(np.full(len(found.scores), position))
-    flat = np.concatenate(scores) if scores else np.zeros(0)
+    flat: FloatArray = np.concatenate(scores).astype(np.float64) if scores else np.zeros(0)
     order = np.argsort(-flat, kind="stable")
     return Ranking(
         scores=flat[order],

@@ -162,7 +162,7 @@ class Page:
 
     def to_html(self) -> str:
         """The whole page."""
-        links = "".join(f'<a href="#{a}">{_escape(title)}</a>' for a, title in self._sections)
+        links = " ".join(f'<a href="#{a}">{_escape(title)}</a>' for a, title in self._sections)
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
