@@ -6,8 +6,8 @@ contradicted code is worse than none. Of several, the first in this order is tak
 leave as DICOM and FHIR: SNOMED CT (`SCT`), DICOM's own (`DCM`), UMLS (`UMLS`).
 
 Sources:
-    SCT and DCM: DICOM PS3.16, context groups 242 (normal, abnormal) and 6102 (chest findings), as in
-        pydicom's concept dictionary; pleural effusion from context group 645. Scoliosis from a
+    SCT and DCM: DICOM PS3.16, context groups 242 (normal, abnormal) and 6102 (chest findings), as
+        in pydicom's concept dictionary; pleural effusion from context group 645. Scoliosis from a
         public FHIR test set that quotes SNOMED CT.
     UMLS: the concepts that PadChest's authors gave their labels (Bustos et al. 2020), as published
         with github.com/auriml/Rx-thorax-automatic-captioning.
