@@ -3,11 +3,12 @@
 import platform
 import random
 import sys
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
-from lambdas.shared.errors import ConfigError
+from lambdas.shared.errors import ConfigError, CxrError
 from training.config import TrainingConfig
 from training.studies import Dataset, Study
 
@@ -16,6 +17,13 @@ def announce(text: str) -> None:
     """One line to the terminal."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def report(program: str, error: CxrError, *, environment: Mapping[str, str]) -> None:
+    """Say in one sentence on stderr why a trainer stops."""
+    # SageMaker's toolkit fills a job's FailureReason from the first line that names an exception
+    mark = "Exception: " if "SM_MODEL_DIR" in environment else ""
+    sys.stderr.write(f"{mark}{program}: {error}\n")
 
 
 def prepare_torch(config: TrainingConfig, *, device: torch.device) -> None:

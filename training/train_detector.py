@@ -27,7 +27,7 @@ from training.classifier import IMAGENET_MEAN, IMAGENET_STD
 from training.config import TrainingConfig, parse, setting
 from training.data import class_list, load_prepared
 from training.detector import STRIDE_PX, build_detector
-from training.entry import announce, load_splits, prepare_torch
+from training.entry import announce, load_splits, prepare_torch, report
 from training.journal import slug
 from training.localisation import LocalisingPyramid, occupancy_loss
 from training.optimisation import choose_device
@@ -316,7 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         train(parse(DetectorConfig, arguments, environment=os.environ))
     except CxrError as error:
-        sys.stderr.write(f"train_detector: {error}\n")
+        report("train_detector", error, environment=os.environ)
         return 1
     return 0
 

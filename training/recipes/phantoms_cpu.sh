@@ -13,7 +13,7 @@ OUT=${1:-build/training-run}
 PYTHON=${PYTHON:-.venv/bin/python}
 STUDIES=${STUDIES:-2000}
 # threads that find no core free must sleep, not spin
-export OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
+export OMP_WAIT_POLICY=PASSIVE
 
 say() { printf '%s  %s\n' "$(date -u +%FT%TZ)" "$*"; }
 
@@ -37,10 +37,10 @@ detector() {  # NAME IMAGE_SIZE LEARNING_RATE STEPS BATCH [FLAGS...]
 
 classifier_lane() {
   classifier 160 160 1e-3 600
-  classifier 256 256 5e-4 100 --warmup-fraction 0.05 \
+  classifier 224 224 5e-4 200 --warmup-fraction 0.05 \
     --backbone-weights "$OUT/classifier-160/efficientnet_b4_best.pth"
-  classifier 380 380 3e-4 40 --warmup-fraction 0.05 \
-    --backbone-weights "$OUT/classifier-256/efficientnet_b4_best.pth"
+  classifier 380 380 3e-4 60 --warmup-fraction 0.05 \
+    --backbone-weights "$OUT/classifier-224/efficientnet_b4_best.pth"
 }
 
 detector_lane() {
