@@ -1,27 +1,26 @@
 """Plots of an evaluation. Each takes figures of merit and returns a picture."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from lambdas.shared.labels import DETECTOR_LABELS
 from training.agreement import PUBLISHED_IOU
 from training.estimates import Estimate
 from training.evaluate_cascade import CascadeFigures
 from training.evaluate_detection import DetectorFigures
 from training.evaluate_triage import TriageFigures, reliability
-from training.predictions import FloatArray
 from training.report_html import BLUE, GREEN, GREY, ORANGE, RED, new_figure
-from training.sheets import class_colour
 
 FALSE_LIMIT: Final = 4.0
 """False boxes an image up to which FROC is shown."""
 
-DARKER: Final = 0.72
-"""The classes' colours are made for dark films; on paper they need this."""
+LINE_ORDER: Final = DETECTOR_LABELS[max(DETECTOR_LABELS)]
+"""A class's colour follows from its place here: matplotlib's ten, then dashed."""
 
 
 def triage_curves(figures: TriageFigures) -> Figure:
@@ -85,10 +84,12 @@ def froc(figures: DetectorFigures) -> Figure:
         false, found = ranking.froc()
         inside = false <= FALSE_LIMIT
         widest = max(widest, float(false[inside].max()))
-        colour = _on_paper(entry.label)
-        axes.step(false[inside], found[inside], where="post", color=colour, label=entry.label)
+        line = _line(entry.label)
+        axes.step(false[inside], found[inside], where="post", label=entry.label, **line)
         if entry.sensitivity.value is not None and entry.false_per_image <= FALSE_LIMIT:
-            axes.plot(entry.false_per_image, entry.sensitivity.value, "o", color=colour, ms=5)
+            axes.plot(
+                entry.false_per_image, entry.sensitivity.value, "o", color=line["color"], ms=5
+            )
     axes.set(xlabel="false boxes an image", ylabel="sensitivity", ylim=(0, 1.03))
     axes.set_xlim(0, widest)
     axes.grid(color="0.93")
@@ -192,7 +193,7 @@ def _whisker(axes: Axes, estimate: Estimate, row: float) -> None:
         axes.plot(estimate.interval, (row, row), color="0.25", linewidth=1.2)
 
 
-def _on_paper(label: str) -> tuple[float, ...]:
-    code = class_colour(label).lstrip("#")
-    parts: FloatArray = np.asarray([int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)])
-    return tuple((parts * DARKER).tolist())
+def _line(label: str) -> dict[str, Any]:
+    """Colour and dash of a class, the same in every plot."""
+    place = LINE_ORDER.index(label) if label in LINE_ORDER else len(LINE_ORDER)
+    return {"color": f"C{place % 10}", "linestyle": "-" if place < 10 else "--"}

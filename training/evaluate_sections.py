@@ -13,7 +13,7 @@ from training.evaluate_gallery import detector_panels, draw_panels, triage_panel
 from training.evaluate_measure import Evaluation
 from training.evaluate_triage import TriageFigures
 from training.ranking import FROC_RATES
-from training.report_html import Cell, Page
+from training.report_html import NO_BREAK_SPACE, Cell, Page
 from training.studies import Study
 
 MOST_LABELS: Final = 20
@@ -23,8 +23,6 @@ MOST_LISTED: Final = 30
 """Excluded films that the page names; the JSON has all."""
 
 COLOURS: Final = "Solid green: drawn by a reader. Dashed orange: found by the detector."
-
-NO_BREAK_SPACE: Final = "\N{NO-BREAK SPACE}"
 
 
 def triage(

@@ -18,6 +18,9 @@ GREY: Final = "#8a94a0"
 RED: Final = "#b3372f"
 """The colours of figures; told apart by the colour-blind, and in print by lightness."""
 
+NO_BREAK_SPACE: Final = "\N{NO-BREAK SPACE}"
+"""A cell that holds one is never broken over two lines."""
+
 STATUS_WORDS: Final = {"ok": "ok", "note": "note", "warning": "look", "fault": "fault"}
 """Status of a check and the word that is shown: colour is never the only sign."""
 
@@ -46,6 +49,7 @@ th, td { padding: 5px 16px 5px 0; vertical-align: top; }
 td { border-bottom: 1px solid var(--line); }
 td.number, th.number { text-align: right; }
 td.long { overflow-wrap: anywhere; min-width: 150px; }
+td.whole { white-space: nowrap; }
 td.status { width: 62px; }
 figure { margin: 14px 0 22px; }
 figure img { display: block; max-width: 100%; height: auto; }
@@ -204,6 +208,8 @@ def _kind(value: Cell, numeric: bool) -> str:
     """Style class of a table's cell."""
     if isinstance(value, Mark):
         return "status"
+    if isinstance(value, str) and NO_BREAK_SPACE in value:
+        return "whole"
     return "number" if numeric else "long"
 
 
