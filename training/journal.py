@@ -128,7 +128,8 @@ def _clock(seconds: float) -> str:
 
 def _draw(rows: Sequence[Row], path: Path, *, best_name: str) -> None:
     """Loss on the left, validation figures on the right, over optimizer steps."""
-    from matplotlib.figure import Figure  # slow to import, needed once an epoch
+    from matplotlib import colormaps  # slow to import, needed once an epoch
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -136,11 +137,21 @@ def _draw(rows: Sequence[Row], path: Path, *, best_name: str) -> None:
     marker = "o" if len(rows) < 40 else None
     left.plot(steps, [row["train_loss"] for row in rows], marker=marker, ms=3, color="#444444")
     left.set(xlabel="optimizer steps", title="Training loss", ylim=(0, None))
-    for name in [n for n in rows[0] if n.startswith("validation_")]:
-        width = 2.4 if name == best_name else 1.0
+    names = [name for name in rows[0] if name.startswith("validation_")]
+    for name, colour in zip(names, colormaps["tab20"].colors * len(names), strict=False):
+        is_best = name == best_name
         values = [row.get(name, math.nan) for row in rows]
-        label = name.removeprefix("validation_").replace("_", " ")
-        right.plot(steps, values, marker=marker, ms=3, lw=width, label=label)
+        # the lines of single labels carry the mean's name before theirs
+        short = name if is_best else name.removeprefix(f"{best_name}_")
+        right.plot(
+            steps,
+            values,
+            marker=marker,
+            ms=3,
+            lw=2.6 if is_best else 1.1,
+            color="black" if is_best else colour,
+            label=short.removeprefix("validation_").replace("_", " "),
+        )
     right.set(xlabel="optimizer steps", title="Validation")
     # beside the plot: with a line for each class there is no free corner
     right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)

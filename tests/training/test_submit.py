@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import subprocess
 import tarfile
 from datetime import UTC, datetime
 
@@ -250,6 +251,46 @@ def test_every_step_runs_a_module_that_exists_with_paths_that_are_mounted(defini
                 assert word.startswith(places) or any(p.startswith(word + "/") for p in places), (
                     word
                 )
+
+
+def test_a_steps_shell_unpacks_what_came_in_and_runs_the_module(definition, tmp_path):
+    """The Export step's own command line, with its folders moved and `python` only noting calls."""
+    step = next(s for s in definition["Steps"] if s["Name"] == "Export")
+    specification = step["Arguments"]["AppSpecification"]
+    command = [*specification["ContainerEntrypoint"], *specification["ContainerArguments"]]
+    for name, files in {
+        "code": {"training/prepare.py": b"", "requirements.txt": b""},
+        "classifier": {"efficientnet_b4_best.pth": b"weights"},
+    }.items():
+        folder = tmp_path / "input" / name
+        folder.mkdir(parents=True)
+        with tarfile.open(folder / "model.tar.gz", "w:gz") as archive:
+            for path, content in files.items():
+                entry = tarfile.TarInfo(path)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+    (tmp_path / "output" / "bundles" / "classifier").mkdir(parents=True)
+    (tmp_path / "output" / "bundles" / "classifier" / "model.json").write_text("{}")
+    noting = tmp_path / "bin" / "python"
+    noting.parent.mkdir()
+    noting.write_text('#!/bin/sh\necho "$PWD: $*" >> "$CALLS"\n')
+    noting.chmod(0o755)
+    moved = [word.replace("/opt/ml/processing", str(tmp_path)) for word in command]
+    environment = {"PATH": f"{noting.parent}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls")}
+    subprocess.run(moved, check=True, env=environment, timeout=60)
+    source, made = tmp_path / "input", tmp_path / "output"
+    assert (source / "classifier" / "efficientnet_b4_best.pth").read_bytes() == b"weights"
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [call.split(": ", 1)[0] for call in calls] == [str(source / "code")] * 3
+    assert [call.split(": ", 1)[1] for call in calls] == [
+        "-m pip install --quiet -r requirements.txt",
+        f"-m export {source}/classifier/efficientnet_b4_best.pth "
+        f"{source}/detector/final_model.pth --out {made}/bundles",
+        f"-m training.evaluate --data {source}/prepared --models {made}/bundles "
+        f"--out {made}/report --write-operating-point",
+    ]
+    with tarfile.open(made / "bundles" / "classifier.tar.gz") as archive:
+        assert "./model.json" in archive.getnames()
 
 
 def test_submitting_the_pipeline_again_updates_it(services, capsys):

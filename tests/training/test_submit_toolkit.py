@@ -4,6 +4,7 @@ The toolkit runs in an environment of its own, kept in build/sagemaker-toolkit, 
 and the rest from this one. Where it cannot be installed, the test says so and is skipped.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -66,26 +67,34 @@ def main():
 @pytest.fixture(scope="module")
 def toolkit():
     """The toolkit's `train` command."""
-    command = TOOLKIT / "bin" / "train"
-    if not command.exists():
-        pip = [str(TOOLKIT / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(TOOLKIT)], check=True, timeout=120)
-            subprocess.run(
-                [*pip, f"sagemaker-training=={VERSION}"],
-                check=True,
-                timeout=600,
-                capture_output=True,
-                text=True,
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            told = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
-            pytest.skip(f"sagemaker-training {VERSION} cannot be installed: {told[-1]}")
+    TOOLKIT.parent.mkdir(exist_ok=True)
+    # tests may run in several processes: one installs, the others wait
+    with TOOLKIT.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install()
     # behind the toolkit's own packages: torch, timm and what requirements.txt names
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     borrowed = TOOLKIT / "lib" / version / "site-packages" / "borrowed.pth"
     borrowed.write_text(sysconfig.get_paths()["purelib"] + "\n")
-    return command
+    return TOOLKIT / "bin" / "train"
+
+
+def _install():
+    if (TOOLKIT / "bin" / "train").exists():
+        return
+    pip = [str(TOOLKIT / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    try:
+        subprocess.run([sys.executable, "-m", "venv", str(TOOLKIT)], check=True, timeout=120)
+        subprocess.run(
+            [*pip, f"sagemaker-training=={VERSION}"],
+            check=True,
+            timeout=600,
+            capture_output=True,
+            text=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        told = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
+        pytest.skip(f"sagemaker-training {VERSION} cannot be installed: {told[-1]}")
 
 
 @dataclass(frozen=True)
