@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lambdas.shared.preprocess import InputSpec, fit, place
+from training.classifier import IMAGENET_MEAN, IMAGENET_STD
 from training.prepared import WHITE, load_pixels
 from training.studies import LabelledBox, Study, balanced
 from training.transforms import augment_boxes, augment_images, draw
@@ -184,6 +185,13 @@ class Batches:
         wanted = [entry for entry in study.boxes if entry.label in self._ids]
         own = {entry.label for entry in wanted if entry.reader == self._reader}
         return [e for e in wanted if e.reader == self._reader or e.label not in own]
+
+
+def network_input(images: Tensor) -> Tensor:
+    """(N, 3, S, S) normalised as ImageNet's, channels last, from (N, 1, S, S) grey in [0, 1]."""
+    mean = images.new_tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1)
+    std = images.new_tensor(IMAGENET_STD).reshape(1, 3, 1, 1)
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> list[int]:

@@ -8,6 +8,7 @@ Sources: Long et al., Fully convolutional networks, 2015 (heads on several strid
 al., Focal loss for dense object detection, 2017.
 """
 
+import math
 from typing import Any, Final
 
 import torch
@@ -46,11 +47,12 @@ class OccupancyHead(nn.Module):
 
     def __init__(self, channels: list[int], labels: int) -> None:
         super().__init__()
-        self.scores = nn.ModuleList(nn.Conv2d(c, labels, 1) for c in channels)
-        for layer in self.scores:
+        layers = [nn.Conv2d(c, labels, 1) for c in channels]
+        for layer in layers:
             nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.scores[0].bias, -float(torch.logit(torch.tensor(1 - PRIOR))))
+            nn.init.constant_(layer.bias, 0.0)
+        nn.init.constant_(layers[0].bias, math.log(PRIOR / (1 - PRIOR)))
+        self.scores = nn.ModuleList(layers)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """(N, L, H, W) logits at the size of the first map."""
@@ -116,9 +118,9 @@ def occupancy_loss(logits: Tensor, cells: Tensor, known: Tensor) -> Tensor:
     Returns:
         A scalar, float32.
     """
-    truth = functional.adaptive_avg_pool2d(cells, logits.shape[-2:]) * known
+    truth = functional.adaptive_avg_pool2d(cells, (logits.shape[-2], logits.shape[-1])) * known
     each = sigmoid_focal_loss(logits.float(), truth, alpha=FOCAL_ALPHA, gamma=FOCAL_GAMMA) * known
-    per_label = each.sum(dim=(0, 2, 3))
+    per_label: Tensor = each.sum(dim=(0, 2, 3))
     occupied = truth.sum(dim=(0, 2, 3)) + BACKGROUND_CELLS * truth[:, 0].numel()
     return (per_label / occupied).mean()
 

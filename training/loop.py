@@ -52,14 +52,16 @@ class Task(Protocol):
 
     figure: str
     """Validation figure to maximise."""
-    trained: nn.Module
-    """All that learns, heads that serve training alone included."""
     batches: Batches
     """Of the training split."""
     file_name: str
     """Of the model file."""
     backbone: str | None
     """Prefix of the parameters that learn at `backbone_rate_scale`."""
+
+    @property
+    def trained(self) -> nn.Module:
+        """All that learns, heads that serve training alone included."""
 
     def loss(self, batch: Batch) -> Tensor:
         """Scalar loss of one batch, in training mode and under autocast."""

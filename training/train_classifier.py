@@ -21,7 +21,14 @@ from torch.nn import functional
 from lambdas.shared.errors import CxrError
 from lambdas.shared.labels import TRIAGE_LABELS
 from training import loop, metrics
-from training.batches import Batch, Batches, Canvases, occupancy, training_studies
+from training.batches import (
+    Batch,
+    Batches,
+    Canvases,
+    network_input,
+    occupancy,
+    training_studies,
+)
 from training.checkpointing import load_auxiliary, load_matching
 from training.classifier import IMAGENET_MEAN, IMAGENET_STD, build_classifier
 from training.config import TrainingConfig, parse, setting
@@ -66,8 +73,8 @@ class ClassifierTask:
         self._config = config
         self._device = device
         self._labels = class_list(config.localisation_classes)
-        train, validation = load_splits(load_prepared(config.data))
-        train = training_studies(train, variant=config.variant, labels=None, seed=config.seed)
+        listed, validation = load_splits(load_prepared(config.data))
+        train = training_studies(listed, variant=config.variant, labels=None, seed=config.seed)
         canvases = Canvases(
             [*train, *validation], size_px=config.image_size, in_memory=config.in_memory
         )
@@ -77,7 +84,7 @@ class ClassifierTask:
         self._validation = Batches(
             validation, canvases, labels=self._labels, batch_size=config.batch_size, device=device
         )
-        model = build_classifier(len(TRIAGE_LABELS), dropout=config.dropout)
+        model: Any = build_classifier(len(TRIAGE_LABELS), dropout=config.dropout)
         # timm draws the last layer wider the fewer labels there are: +-0.7 for two, so logits
         # of +-10 and a loss that takes hundreds of steps to come back from
         nn.init.normal_(model.classifier.weight, std=0.01)
@@ -87,7 +94,7 @@ class ClassifierTask:
             load_matching(model, config.backbone_weights, optional="classifier.")
             load_auxiliary(self.trained.head, config.backbone_weights)
         # 1 x 1 convolutions on one CPU thread run 1.6 times faster so; a GPU likes it as well
-        self.trained.to(device, memory_format=torch.channels_last)
+        self.trained.to(device).to(memory_format=torch.channels_last)
         counts = np.bincount([study.abnormal for study in train], minlength=len(TRIAGE_LABELS))
         announce(f"training on {counts[0]} normal and {counts[1]} abnormal studies")
         weights = counts.sum() / np.maximum(counts, 1) / len(TRIAGE_LABELS)
@@ -100,7 +107,7 @@ class ClassifierTask:
     def loss(self, batch: Batch) -> Tensor:
         """Cross entropy of the two labels, plus the localisation's where it has a weight."""
         config = self._config
-        logits, cells = self.trained(_network_input(batch.images))
+        logits, cells = self.trained(network_input(batch.images))
         truth = torch.tensor([int(study.abnormal) for study in batch.studies], device=self._device)
         loss = functional.cross_entropy(
             logits.float(), truth, self._weights, label_smoothing=config.label_smoothing
@@ -117,7 +124,7 @@ class ClassifierTask:
         truth = np.asarray([study.abnormal for study in self._validation.studies])
         logits = torch.cat(
             [
-                self.trained(_network_input(batch.images))[0].float().cpu()
+                self.trained(network_input(batch.images))[0].float().cpu()
                 for batch in self._validation.in_order()
             ]
         )
@@ -146,13 +153,6 @@ class ClassifierTask:
                 "std": list(IMAGENET_STD),
             },
         }
-
-
-def _network_input(images: Tensor) -> Tensor:
-    """(N, 3, S, S) normalised as ImageNet's, from (N, 1, S, S) grey in [0, 1]."""
-    mean = images.new_tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1)
-    std = images.new_tensor(IMAGENET_STD).reshape(1, 3, 1, 1)
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def train(config: ClassifierConfig) -> Path:

@@ -21,9 +21,15 @@ from torch import Tensor
 
 from lambdas.shared.errors import CxrError
 from training import loop, metrics
-from training.batches import Batch, Batches, Canvases, occupancy, training_studies
+from training.batches import (
+    Batch,
+    Batches,
+    Canvases,
+    network_input,
+    occupancy,
+    training_studies,
+)
 from training.checkpointing import load_auxiliary, load_matching
-from training.classifier import IMAGENET_MEAN, IMAGENET_STD
 from training.config import TrainingConfig, parse, setting
 from training.data import class_list, load_prepared
 from training.detector import STRIDE_PX, build_detector
@@ -89,13 +95,15 @@ class _Splits:
     def __init__(
         self, config: DetectorConfig, labels: Sequence[str], *, device: torch.device
     ) -> None:
-        train, validation = load_splits(load_prepared(config.data))
-        train = training_studies(train, variant=config.variant, labels=labels, seed=config.seed)
-        if config.validation_images:
-            validation = thinned(validation, config.validation_images, seed=config.seed)
+        listed, validating = load_splits(load_prepared(config.data))
         train = with_background(
-            train, labels, fraction=config.background_fraction, seed=config.seed
+            training_studies(listed, variant=config.variant, labels=labels, seed=config.seed),
+            labels,
+            fraction=config.background_fraction,
+            seed=config.seed,
         )
+        count = config.validation_images or len(validating)
+        validation = thinned(validating, count, seed=config.seed)
         canvases = Canvases(
             [*train, *validation], size_px=config.image_size, in_memory=config.in_memory
         )
@@ -190,9 +198,8 @@ class LocalisationTask:
         splits = _Splits(config, self._labels, device=device)
         self.batches, self._validation = splits.training, splits.validation
         detector = _build(config, len(self._labels) + 1)
-        self.trained = LocalisingPyramid(detector.backbone, len(self._labels)).to(
-            device, memory_format=torch.channels_last
-        )
+        self.trained = LocalisingPyramid(detector.backbone, len(self._labels)).to(device)
+        self.trained.to(memory_format=torch.channels_last)
         if config.backbone_weights:
             load_auxiliary(self.trained.head, config.backbone_weights)
 
@@ -204,14 +211,14 @@ class LocalisationTask:
             grid=self._config.image_size // FINEST_STRIDE_PX,
             device=self._device,
         )
-        levels = self.trained(_normalised(batch.images))
+        levels = self.trained(network_input(batch.images))
         return torch.stack([occupancy_loss(level, where, known) for level in levels]).mean()
 
     def validate(self) -> Mapping[str, float]:
         """Mean over labels of the AUROC of an image's most occupied cell."""
         peaks = torch.cat(
             [
-                self.trained(_normalised(batch.images))[1].float().amax(dim=(2, 3)).cpu()
+                self.trained(network_input(batch.images))[1].float().amax(dim=(2, 3)).cpu()
                 for batch in self._validation.in_order()
             ]
         ).numpy()
@@ -290,13 +297,6 @@ def _build(config: DetectorConfig, classes: int) -> Any:
 def _images(batch: Batch) -> list[Tensor]:
     """N of (3, S, S) in [0, 1]; the detector normalises itself."""
     return list(batch.images.expand(-1, 3, -1, -1))
-
-
-def _normalised(images: Tensor) -> Tensor:
-    """(N, 3, S, S) as the detector would hand it to its backbone."""
-    mean = images.new_tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1)
-    std = images.new_tensor(IMAGENET_STD).reshape(1, 3, 1, 1)
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def train(config: DetectorConfig) -> Path:
