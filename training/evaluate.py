@@ -109,8 +109,16 @@ def _test_name(evaluation: Evaluation) -> str:
 
 
 def _metric(name: str, estimate: Estimate, data: str) -> dict[str, Any]:
-    """As model.json holds it."""
-    return {"name": name, **estimate.to_json(), "data": data}
+    """As model.json holds it: to four decimals, as records show scores."""
+    plain = estimate.to_json()
+    interval = plain["interval_95"]
+    return {
+        "name": name,
+        "value": round(plain["value"], 4),
+        "n": plain["n"],
+        "interval_95": [round(end, 4) for end in interval] if interval else None,
+        "data": data,
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

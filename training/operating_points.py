@@ -37,6 +37,9 @@ TEMPERATURES: Final = (0.05, 20.0)
 EDGE: Final = 1.05
 """A fit within this factor of the range's end ran into it."""
 
+KEPT: Final = " (kept: "
+"""Begins the reason for which a shipped point stays."""
+
 HIT_IOU: Final = 0.5
 
 
@@ -104,7 +107,7 @@ def choose_triage_point(
         return TriagePoint(
             temperature=calibration["temperature"] if calibration else None,
             threshold=shipped["threshold"],
-            chosen_by=f"{shipped['chosen_by']} (kept: {positives} abnormal and {negatives} normal "
+            chosen_by=f"{shipped['chosen_by'].partition(KEPT)[0]}{KEPT}{positives} abnormal and {negatives} normal "
             f"validation studies, fewer than {MIN_CASES})",
             n=len(truth),
             sensitivity=None,

@@ -133,7 +133,7 @@ def test_written_point_goes_into_the_bundle(data: Path, pair: Path, tmp_path: Pa
     assert triage.facts["operating_point"]["chosen_by"] == chosen["chosen_by"]
     assert triage.facts["sha256"] == before["sha256"]
     metrics = {entry["name"]: entry for entry in triage.facts["metrics"]}
-    assert metrics["AUROC"]["value"] == found["triage"][0]["auroc"]["value"]
+    assert metrics["AUROC"]["value"] == round(found["triage"][0]["auroc"]["value"], 4)
     assert metrics["AUROC"]["n"] == 24
     assert metrics["AUROC"]["data"].endswith("24 test studies")
     names = {entry["name"] for entry in detector.facts["metrics"]}

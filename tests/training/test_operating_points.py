@@ -92,6 +92,11 @@ def test_few_cases_keep_the_shipped_point(classifier: Bundle) -> None:
     assert point.temperature is None
     assert point.sensitivity is None
     assert "kept: 50 abnormal and 9 normal" in point.chosen_by
+    # and again, on the bundle as written: the reason does not pile up
+    again = choose_triage_point(
+        with_triage_point(classifier, point), logits(np.zeros(59)), truth, data="a draw"
+    )
+    assert again.chosen_by == point.chosen_by
 
 
 def ranking(scores: list[float], hits: list[bool], boxes: int) -> Ranking:
