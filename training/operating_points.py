@@ -107,8 +107,9 @@ def choose_triage_point(
         return TriagePoint(
             temperature=calibration["temperature"] if calibration else None,
             threshold=shipped["threshold"],
-            chosen_by=f"{shipped['chosen_by'].partition(KEPT)[0]}{KEPT}{positives} abnormal and {negatives} normal "
-            f"validation studies, fewer than {MIN_CASES})",
+            chosen_by=shipped["chosen_by"].partition(KEPT)[0]
+            + f"{KEPT}{positives} abnormal and {negatives} normal validation studies, fewer than "
+            f"{MIN_CASES})",
             n=len(truth),
             sensitivity=None,
             specificity=None,
