@@ -352,7 +352,12 @@ def _detector(
     scores = checkpoint.weights[_score_layer(checkpoint)]
     # built with ordinary BatchNorm either way: in evaluation it is the same function, and the
     # exporter can fold it into the convolutions
-    return build_detector(len(scores), size=size, proposals=proposals, norm_eps=norm_eps)
+    return build_detector(
+        len(scores),
+        size=size,
+        proposals=proposals,
+        norm_eps=checkpoint.norm_eps if norm_eps is None else norm_eps,
+    )
 
 
 def _load(source: str, model: "nn.Module", weights: "Mapping[str, Tensor]") -> None:

@@ -54,7 +54,8 @@ PATTERN_MIN_ELEMENTS: Final = 16384
 """Smaller tensors may be what they like."""
 
 DETECTOR_SIZE_PX: Final = 512
-PROPOSALS: Final = 300
+PROPOSALS: Final = 213
+"""As many as suppression leaves of the one level that is proposed."""
 PICTURES: Final = 12
 """For the calibration, and as many again for the last layers."""
 
@@ -66,19 +67,21 @@ TRIAGE_SHIFT: Final = -0.96
 """Real films lie to one side of the pictures; measured on 25 public ones, so that both
 labels occur."""
 
-SIZE_SHIFT: Final = 1.2
-"""Logarithm of proposals' sides over anchors': findings are larger than most anchors."""
+SIZE_SHIFT: Final = -0.7
+"""Logarithm of proposals' sides over anchors': 127 px for the square one of 256 px."""
 
-OBJECTNESS_SPREAD: Final = 1.5
-DELTA_SPREAD: Final = 0.15
-REFINEMENT_SPREAD: Final = 0.5
-"""Of the detector's first and second stage; boxes stay near their anchors."""
+REFINEMENT_SPREAD: Final = 0.3
+"""Of the second stage's deltas; boxes stay near the proposals."""
 
-FINDING_FRACTION: Final = 0.006
+PROPOSALS_IOU: Final = 0.5
+FINDINGS_IOU: Final = 0.3
+"""Overlap from which the better of two regions is kept, in the first and in the second stage."""
+
+FINDING_FRACTION: Final = 0.01
 """Of the regions whose label outweighs background."""
 
 TRIAGE_THRESHOLD: Final = 0.5
-FINDING_THRESHOLD: Final = 0.42
+FINDING_THRESHOLD: Final = 0.45
 
 CHOSEN_BY: Final = "fixed by hand: there is nothing to choose from, the model is untrained"
 
@@ -205,11 +208,7 @@ def untrained_detector(classes: int) -> "FasterRCNN":
     mean, std = grey.mean, grey.std
     calibrate_norms(model.backbone, (_pictures(generator, DETECTOR_SIZE_PX) - mean) / std)
     fresh = _pictures(generator, DETECTOR_SIZE_PX).split(1)
-    head: Any = model.rpn.head
-    levels = [map_ for item in fresh for map_ in model.backbone((item - mean) / std).values()]
-    for layer, spread in ((head.cls_logits, OBJECTNESS_SPREAD), (head.bbox_pred, DELTA_SPREAD)):
-        _centre(layer, torch.cat([_by_channel(layer(head.conv(map_))) for map_ in levels]), spread)
-    head.bbox_pred.bias.view(-1, 4)[:, 2:] += SIZE_SHIFT
+    fix_proposals(model)
     predictor: Any = model.roi_heads.box_predictor
     regions = _inputs_of(predictor, lambda: [grey(item) for item in fresh])
     _centre(predictor.bbox_pred, predictor.bbox_pred(regions), REFINEMENT_SPREAD)
@@ -223,20 +222,38 @@ def untrained_detector(classes: int) -> "FasterRCNN":
     return model
 
 
+def fix_proposals(model: "FasterRCNN") -> None:
+    """Propose one grid of regions on every image: all anchors of one pyramid level, resized.
+
+    Proposals of random weights would change places at the least noise. On a grid, neighbours differ
+    enough for the better one to stay the better one. One channel of the pyramid says which level it
+    is, and objectness is that channel.
+    """
+    blocks: Any = model.backbone.fpn.layer_blocks
+    head: Any = model.rpn.head
+    for level, block in enumerate(blocks):
+        block[0].weight[0] = 0
+        block[0].bias[0] = float(level == len(blocks) - 1)
+    for layer in (head.conv[0][0], head.cls_logits, head.bbox_pred):
+        layer.bias.zero_()
+    for layer in (head.cls_logits, head.bbox_pred):
+        layer.weight.zero_()
+    head.conv[0][0].weight[0] = 0
+    head.conv[0][0].weight[0, 0, 1, 1] = 1  # the middle of 3 x 3
+    head.cls_logits.weight[:, 0] = 1
+    head.bbox_pred.bias.view(-1, 4)[:, 2:] = SIZE_SHIFT
+    model.rpn.nms_thresh, model.roi_heads.nms_thresh = PROPOSALS_IOU, FINDINGS_IOU
+
+
 def _pictures(generator: np.random.Generator, size: int) -> Tensor:
     drawn = [picture(generator, size) for _ in range(PICTURES)]
     return torch.from_numpy(np.stack(drawn))[:, None]
 
 
-def _by_channel(maps: Tensor) -> Tensor:
-    """(N H W, C) of (N, C, H, W)."""
-    return maps.permute(0, 2, 3, 1).flatten(end_dim=2)
-
-
-def _centre(layer: Any, outputs: Tensor, spread: float) -> None:
+def _centre(layer: nn.Linear, outputs: Tensor, spread: float) -> None:
     """Scale and shift a layer so that these outputs (N, C) of it would have mean 0 and a spread."""
     scale = spread / outputs.std(dim=0)
-    layer.weight.mul_(scale.view(-1, *[1] * (layer.weight.dim() - 1)))
+    layer.weight.mul_(scale[:, None])
     layer.bias.copy_((layer.bias - outputs.mean(dim=0)) * scale)
 
 
@@ -249,11 +266,11 @@ def _inputs_of(module: nn.Module, run: Callable[[], object]) -> Tensor:
     return torch.cat(seen)
 
 
-def write_demo(folder: Path) -> None:
-    """Write folder/classifier and folder/detector."""
+def write_classifier(folder: Path) -> None:
+    """Write the bundle of `untrained_classifier`."""
     labels, size = TRIAGE_LABELS, INPUT_SIZE_PX
     write_bundle(
-        folder / "classifier",
+        folder,
         graph=quantize_weights(
             classifier_graph.classifier_graph(untrained_classifier(), size=size, labels=labels)
         ),
@@ -268,9 +285,13 @@ def write_demo(folder: Path) -> None:
         precision=INT8_WEIGHTS,
         parity=None,
     )
+
+
+def write_detector(folder: Path) -> None:
+    """Write the bundle of `untrained_detector`."""
     labels, size = DETECTOR_LABELS[4], DETECTOR_SIZE_PX
     write_bundle(
-        folder / "detector",
+        folder,
         graph=quantize_weights(
             detector_graph.detector_graph(untrained_detector(len(labels)), labels=labels)
         ),
@@ -305,7 +326,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m export.untrained", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("models/demo"))
     folder = parser.parse_args(arguments).out
-    write_demo(folder)
+    write_classifier(folder / "classifier")
+    write_detector(folder / "detector")
     for path in sorted(folder.glob("*/model.onnx")):
         data = path.read_bytes()
         packed = len(zlib.compress(data)) / 1e6
