@@ -4,10 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 DEMO := build/demo
 
-.PHONY: help demo check test format clean
+.PHONY: help demo check test demo-models format clean
 
 help:             ## list the targets
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/:/'
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/'
 
 demo: .venv/inference  ## draw demo images, analyse them, say where to look
 	$(BIN)/python -m training.demo_images --out $(DEMO)/images
@@ -24,6 +24,13 @@ test: .venv/all   ## everything this machine can run
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n auto
+
+demo-models: .venv/all  ## make models/demo from nothing: about an hour and a half on two cores
+	training/recipes/phantoms_cpu.sh build/training-run
+	$(BIN)/python -m export build/training-run/classifier-380/efficientnet_b4_best.pth \
+	  build/training-run/detector-256/final_model.pth --out models/demo --trained-on phantoms
+	$(BIN)/python -m training.evaluate --data build/training-run/prepared --models models/demo \
+	  --out build/evaluation --write-operating-point
 
 format: .venv/dev ## rewrite the sources in house style
 	$(BIN)/ruff check --fix .

@@ -123,9 +123,10 @@ def _finish(
     import numpy as np
 
     from export import parity, quantize
-    from export.package import Origin, code_version, write_bundle
+    from export.package import Origin, write_bundle
     from export.pictures import picture
     from lambdas.shared.onnx_model import OnnxModel
+    from training.code_version import code_version
 
     generator = np.random.default_rng(0)
     size = facts["input"]["height_px"]

@@ -1,10 +1,8 @@
 """Write a bundle: model.onnx and model.json, checked by the code that will load them."""
 
 import hashlib
-import importlib.metadata
 import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -175,22 +173,6 @@ def write_bundle(
             shutil.rmtree(folder)
         new.rename(folder)
     return load_bundle(folder)
-
-
-def code_version() -> str:
-    """The package's version, and the commit where the source is a git checkout."""
-    version = importlib.metadata.version("cxr-batch")
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            check=True,
-            text=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return version
-    return f"{version}+g{commit}"
 
 
 def _labels(names: Sequence[str]) -> list[dict[str, Any]]:
