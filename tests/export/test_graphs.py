@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch")
 from export import detector_graph, parity  # noqa: E402
 from export.__main__ import main  # noqa: E402
 from export.pictures import picture  # noqa: E402
-from export.untrained import calibrate_norms  # noqa: E402
 from lambdas.shared.bundle import load_bundle  # noqa: E402
 from lambdas.shared.errors import ContractError, ParityError  # noqa: E402
 from lambdas.shared.labels import DETECTOR_LABELS  # noqa: E402
@@ -23,6 +22,23 @@ pytestmark = pytest.mark.slow
 
 CLASSIFIER_PX = 96
 DETECTOR_PX = 128
+
+
+@torch.no_grad()
+def calibrate_norms(model, batch):
+    """Set the statistics of every BatchNorm from what passes through it, layer after layer."""
+
+    def measure(norm, inputs):
+        variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
+        power = variance + mean**2
+        norm.running_mean = torch.zeros_like(mean)
+        norm.running_var = power.clamp(min=power.median().item())
+
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
+    model(batch)
+    for hook in hooks:
+        hook.remove()
 
 
 def pictures(size, count, seed=5):
