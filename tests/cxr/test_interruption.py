@@ -118,7 +118,7 @@ def test_kill_9_leaves_nothing_half_written_and_the_next_run_goes_on(
 ) -> None:
     write({f"s/{n:03}.png": image("abnormal") for n in range(300)})
     process = start()
-    wait_for(Path("out/005.png"))
+    wait_for(Path("out/005.png/record.json"))
     time.sleep(seconds)
     process.kill()
     process.communicate(timeout=30)

@@ -42,7 +42,7 @@ def test_analysis_opens_no_connection(tmp_path: Path) -> None:
         "-f",
         "-qq",
         "-e",
-        "trace=connect,sendto,sendmsg,socket",
+        "trace=connect,sendto,sendmsg",
         "-o",
         str(trace),
         str(Path(sys.executable).with_name("cxr")),
