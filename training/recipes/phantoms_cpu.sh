@@ -79,4 +79,9 @@ detector_lane >"$OUT/detector.log" 2>&1 &
 second=$!
 wait "$first" || { say "classifier failed, see $OUT/classifier.log"; exit 1; }
 wait "$second" || { say "detector failed, see $OUT/detector.log"; exit 1; }
+if [ -n "${VARIANT_13:-}" ]; then  # the 13-class detector from the 4-class one, for its figures
+  detector 13 192 5e-4 260 4 --classes 13 --regions 64 --validation-images 200 --frozen-norm \
+    --trainable-layers 3 --backbone-rate-scale 0.2 \
+    --backbone-weights "$OUT/detector-256/final_model.pth" >>"$OUT/detector.log" 2>&1
+fi
 say "done: $OUT/classifier-380/efficientnet_b4_best.pth and $OUT/detector-256/final_model.pth"
