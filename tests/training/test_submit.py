@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import tarfile
-from datetime import UTC, datetime
 
 import pytest
 
@@ -16,23 +15,11 @@ from botocore.stub import Stubber  # noqa: E402
 from botocore.validate import ParamValidator  # noqa: E402
 
 from lambdas.shared.errors import ConfigError  # noqa: E402
+from tests.training.submission import FLAGS, KEY, MOMENT, ROLE, settings_of  # noqa: E402
 from training import submit as submission  # noqa: E402
-from training.config import parse  # noqa: E402
 from training.sagemaker_code import code_archive, code_key  # noqa: E402
 from training.sagemaker_jobs import metric_definitions  # noqa: E402
-from training.submit import SubmitSettings, main, submit  # noqa: E402
-
-MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-ROLE = "arn:aws:iam::123456789012:role/training"
-KEY = "arn:aws:kms:eu-west-1:123456789012:key/abc"
-
-FLAGS = {
-    "role_arn": ROLE,
-    "region": "eu-west-1",
-    "bucket": "hospital-models",
-    "data": "s3://hospital-data/prepared",
-    "image": "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2.9-gpu-py312",
-}
+from training.submit import main, submit  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -51,10 +38,6 @@ def services():
         place = {"LocationConstraint": "eu-west-1"}
         clients["s3"].create_bucket(Bucket="hospital-models", CreateBucketConfiguration=place)
         yield clients
-
-
-def _settings(**given):
-    return parse(SubmitSettings, [], environment={}, given_by_file={**FLAGS, **given})
 
 
 def _valid(operation, arguments):
@@ -76,7 +59,7 @@ def _filled_in(value):
 
 
 def test_train_starts_one_job_for_each_model(services, capsys):
-    settings = _settings(detector_hyperparameters=["classes=8", "variant=balanced"])
+    settings = settings_of(detector_hyperparameters=["classes=8", "variant=balanced"])
     assert submit("train", settings, clients=lambda: services, moment=MOMENT) == 0
     names = ["cxr-classifier-20260102-030405", "cxr-detector-20260102-030405"]
     shown = capsys.readouterr().out
@@ -105,7 +88,7 @@ def test_train_starts_one_job_for_each_model(services, capsys):
 
 
 def test_vpc_and_keys_reach_the_request():
-    settings = _settings(
+    settings = settings_of(
         subnets=["subnet-1", "subnet-2"],
         security_groups=["sg-1"],
         kms_key=KEY,
@@ -127,7 +110,7 @@ def test_vpc_and_keys_reach_the_request():
 
 def test_an_instance_with_its_own_disk_gets_no_volume_key():
     # SageMaker refuses VolumeKmsKeyId there: the disk is encrypted in hardware
-    settings = _settings(kms_key=KEY, instance_type="ml.g5.xlarge")
+    settings = settings_of(kms_key=KEY, instance_type="ml.g5.xlarge")
     job = submission.training_calls(settings, archive=b"", moment=MOMENT, version="v")[1][2]
     assert "VolumeKmsKeyId" not in job["ResourceConfig"]
 
@@ -136,7 +119,7 @@ def test_dry_run_prints_all_and_sends_nothing(capsys):
     def refuse():
         raise AssertionError("a client was made")
 
-    settings = _settings(dry_run=True)
+    settings = settings_of(dry_run=True)
     for command, calls in (
         ("train", ["s3.put_object", *["sagemaker.create_training_job"] * 2]),
         (
@@ -156,7 +139,7 @@ def test_dry_run_prints_all_and_sends_nothing(capsys):
 
 @pytest.fixture
 def definition(services):
-    settings = _settings(subnets=["subnet-1"], security_groups=["sg-1"], kms_key=KEY)
+    settings = settings_of(subnets=["subnet-1"], security_groups=["sg-1"], kms_key=KEY)
     assert submit("pipeline", settings, clients=lambda: services, moment=MOMENT) == 0
     found = services["sagemaker"].describe_pipeline(PipelineName="cxr-batch-training")
     assert found["RoleArn"] == ROLE
@@ -294,9 +277,9 @@ def test_a_steps_shell_unpacks_what_came_in_and_runs_the_module(definition, tmp_
 
 
 def test_submitting_the_pipeline_again_updates_it(services, capsys):
-    settings = _settings()
+    settings = settings_of()
     submit("pipeline", settings, clients=lambda: services, moment=MOMENT)
-    other = _settings(instance_type="ml.g6.2xlarge", start=True)
+    other = settings_of(instance_type="ml.g6.2xlarge", start=True)
     assert submit("pipeline", other, clients=lambda: services, moment=MOMENT) == 0
     found = services["sagemaker"].describe_pipeline(PipelineName="cxr-batch-training")
     assert "ml.g6.2xlarge" in found["PipelineDefinition"]
@@ -316,91 +299,7 @@ def test_a_refused_job_is_said_plainly(services):
             "create_training_job", "ResourceLimitExceeded", "ml.g5.xlarge for spot: 0 instances"
         )
         with pytest.raises(ConfigError, match=r"create_training_job was refused.*0 instances"):
-            submit("train", _settings(), clients=lambda: services, moment=MOMENT)
-
-
-class FakeSageMaker:
-    """A training job that is seen three times, then over; a pipeline seen twice."""
-
-    def __init__(self, end):
-        self.end = end
-        self.looks = 0
-
-    def create_training_job(self, **_):
-        self.looks = 0
-
-    def describe_training_job(self, *, TrainingJobName):
-        self.looks += 1
-        changes = [{"Status": "Starting"}, {"Status": "Training", "StatusMessage": "in progress"}]
-        done = self.looks >= 3
-        return {
-            "TrainingJobStatus": self.end if done else "InProgress",
-            "SecondaryStatusTransitions": changes[: self.looks],
-            "FailureReason": "AlgorithmError: the loss is nan",
-            "BillableTimeInSeconds": 30,
-            "TrainingTimeInSeconds": 100,
-            "ModelArtifacts": {"S3ModelArtifacts": "s3://b/model.tar.gz"},
-        }
-
-    def describe_pipeline_execution(self, *, PipelineExecutionArn):
-        self.looks += 1
-        return {"PipelineExecutionStatus": self.end if self.looks >= 2 else "Executing"}
-
-    def list_pipeline_execution_steps(self, *, PipelineExecutionArn):
-        status = "Succeeded" if self.looks >= 2 else "Executing"
-        return {"PipelineExecutionSteps": [{"StepName": "Prepare", "StepStatus": status}]}
-
-
-class FakeLogs:
-    """One stream that grows by a line a look."""
-
-    def __init__(self):
-        self.lines = ["validation_auroc=0.5;", "validation_auroc=0.9;", "wrote model"]
-        self.shown = 0
-
-    def describe_log_streams(self, *, logGroupName, logStreamNamePrefix):
-        assert logGroupName == "/aws/sagemaker/TrainingJobs"
-        return {"logStreams": [{"logStreamName": logStreamNamePrefix + "algo-1"}]}
-
-    def get_log_events(self, *, logGroupName, logStreamName, startFromHead, nextToken="0"):
-        start = int(nextToken)
-        end = min(self.shown + 1, len(self.lines)) if start == self.shown else self.shown
-        self.shown = max(self.shown, end)
-        events = [{"message": line} for line in self.lines[start:end]]
-        return {"events": events, "nextForwardToken": str(max(start, end))}
-
-
-@pytest.mark.parametrize(("end", "status"), [("Completed", 0), ("Failed", 1), ("Stopped", 1)])
-def test_waiting_shows_states_and_each_log_line_once(end, status, capsys):
-    class Bucket:
-        def put_object(self, **_):
-            pass
-
-    pauses = []
-    clients = {"s3": Bucket(), "sagemaker": FakeSageMaker(end), "logs": FakeLogs()}
-    settings = _settings(wait=True, models=["classifier"])
-    assert status == submit(
-        "train", settings, clients=lambda: clients, moment=MOMENT, pause=pauses.append
-    )
-    shown = capsys.readouterr().out
-    for line in ("Starting", "Training in progress", *clients["logs"].lines):
-        assert shown.count(line) == 1, line
-    assert "100 s of training, 30 s billed" in shown
-    assert pauses == [15.0, 15.0]
-    if end == "Failed":
-        assert "AlgorithmError: the loss is nan" in shown
-
-
-def test_waiting_for_a_pipeline_shows_each_steps_states(capsys):
-    from training.sagemaker_watch import watch_pipeline
-
-    clients = {"sagemaker": FakeSageMaker("Succeeded")}
-    assert watch_pipeline("arn", clients, pause=lambda _: None) == "Succeeded"
-    assert capsys.readouterr().out.splitlines() == [
-        "Prepare: Executing",
-        "Prepare: Succeeded",
-        "pipeline: Succeeded",
-    ]
+            submit("train", settings_of(), clients=lambda: services, moment=MOMENT)
 
 
 def test_the_archive_is_what_script_mode_needs():
