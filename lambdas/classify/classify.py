@@ -64,5 +64,5 @@ def _activate(scores: npt.NDArray[np.float64], output: dict[str, str]) -> npt.ND
         return scores
     if output["activation"] == "sigmoid":
         return 1.0 / (1.0 + np.exp(-scores))
-    exponentials = np.exp(scores - scores.max())
+    exponentials = np.exp(scores - np.max(scores))
     return np.asarray(exponentials / exponentials.sum())

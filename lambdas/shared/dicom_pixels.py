@@ -94,7 +94,7 @@ def modality_values(dataset: FileDataset, *, size_bytes: int, long_side_px: int)
     if text(dataset, "PhotometricInterpretation") == "MONOCHROME1":
         np.negative(values, out=values)
     if padding is not None and not padding.all():
-        values[padding] = values[~padding].min()
+        values[padding] = np.min(values[~padding])
     return values
 
 
@@ -321,7 +321,7 @@ def _through_luts(
     table = _luts(dataset, levels)
     used = np.bincount((stored if padding is None else stored[~padding]).ravel() - low)
     present = table[: len(used)][used > 0]
-    if present.size and present.min() == present.max():
+    if present.size and np.min(present) == np.max(present):
         table = levels.astype(np.float32)  # the window shows one grey: worse than none
     return np.take(table, stored.astype(np.int32) - low)
 
