@@ -13,7 +13,7 @@ from cxr.cli import main
         ([], "the following arguments are required: COMMAND; see cxr --help"),
         (["analyze", "s"], "required: --out; see cxr analyze --help"),
         (["analyze", "--out", "o"], "required: PATH; see cxr analyze --help"),
-        (["analyze", "s", "--out", "o", "--workers", "0"], "'0' is not a number of processes"),
+        (["analyze", "s", "--out", "o", "--workers", "0"], "'0' is not a whole number from 1"),
         (["analyse", "s"], "invalid choice: 'analyse'"),
         (["models"], "required: ACTION; see cxr models --help"),
     ],
