@@ -1,0 +1,1 @@
+"""The AWS stack, and the same pipeline on one machine."""
