@@ -9,6 +9,7 @@ from typing import Final
 
 from lambdas.classify.classify import classify
 from lambdas.detect.detect import detect
+from lambdas.report.formats import output_roles
 from lambdas.report.report import report
 from lambdas.shared.bundle import load_bundle, model_set
 from lambdas.shared.errors import InputError
@@ -18,9 +19,6 @@ from lambdas.shared.isolated_reader import IsolatedReader
 from lambdas.shared.onnx_model import OnnxModel
 from lambdas.shared.radiograph import Radiograph
 from lambdas.shared.records import (
-    RECORD_FILE,
-    REPORT_FILE,
-    THUMBNAIL_FILE,
     Record,
     Source,
     analysed_record,
@@ -30,9 +28,6 @@ from lambdas.shared.records import (
 
 CLASSIFIER_FOLDER: Final = "classifier"
 DETECTOR_FOLDER: Final = "detector"
-
-OUTPUT_ROLES: Final = {REPORT_FILE: "report", THUMBNAIL_FILE: "thumbnail"}
-"""Role of each file in the record's `outputs`."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +74,7 @@ def analyse(
     models: Models,
     reader: IsolatedReader,
     detect_all: bool = False,
+    formats: frozenset[str] = frozenset(),
 ) -> Analysis:
     """Read, triage, localise and report one image. A bad image is a result: a rejected record.
 
@@ -88,6 +84,7 @@ def analyse(
         models: From `load_models`.
         reader: Decodes in a process of its own.
         detect_all: Whether findings are wanted for negative images as well.
+        formats: Optional outputs, from `lambdas.report.formats.parse_formats`.
 
     Raises:
         ContractError: What we shipped contradicts itself; no image is to blame.
@@ -115,7 +112,7 @@ def analyse(
             clock.lap("detect_ms")
         elif stage == "report":
             record = _record(source, models, radiograph, rejection, triage, findings)
-            files = report(record, radiograph=radiograph)
+            files = report(record, radiograph=radiograph, data=data, formats=formats)
             clock.lap("report_ms")
         stage = next_stage(
             stage,
@@ -123,9 +120,8 @@ def analyse(
             positive=triage is not None and triage.positive,
             detect_all=detect_all,
         )
-    outputs = {OUTPUT_ROLES[name]: name for name in files if name != RECORD_FILE}
     timings = {"finished_at": datetime.now(UTC).isoformat(timespec="seconds"), **clock.laps}
-    return Analysis(complete(record, outputs=outputs, timings=timings), files)
+    return Analysis(complete(record, outputs=output_roles(files), timings=timings), files)
 
 
 def _record(
