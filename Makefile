@@ -1,10 +1,12 @@
 # Two commands do everything: `make demo` and `make test`. Each makes its own environment in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 DEMO := build/demo
+IMAGES := classify detect report
+LOCK := $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --custom-compile-command "make lock"
 
-.PHONY: help demo check test demo-models format clean
+.PHONY: help demo check test demo-models lock format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/'
@@ -33,6 +35,11 @@ demo-models: .venv/all  ## make models/demo from nothing: about an hour and a ha
 	  "2,000 phantoms (python -m training.phantoms --seed 2026), no patient; training/recipes/phantoms_cpu.sh"
 	$(BIN)/python -m training.evaluate --data build/training-run/prepared --models models/demo \
 	  --out build/evaluation --write-operating-point
+
+lock: .venv/dev   ## pin again what environment and images install; UPGRADE=--upgrade for the newest
+	$(LOCK) pyproject.toml --all-extras --python-version 3.11 --no-annotate -o constraints.txt
+	for function in $(IMAGES); do $(LOCK) lambdas/$$function/requirements.in -c constraints.txt \
+	  --python-version 3.13 --generate-hashes -o lambdas/$$function/requirements.txt || exit; done
 
 format: .venv/dev ## rewrite the sources in house style
 	$(BIN)/ruff check --fix .
