@@ -9,7 +9,7 @@ from typing import Final
 
 from lambdas.classify.classify import classify
 from lambdas.detect.detect import detect
-from lambdas.report.formats import output_roles
+from lambdas.report.formats import left_out, output_roles
 from lambdas.report.report import report
 from lambdas.shared.bundle import load_bundle, model_set
 from lambdas.shared.errors import InputError
@@ -121,7 +121,13 @@ def analyse(
             detect_all=detect_all,
         )
     timings = {"finished_at": datetime.now(UTC).isoformat(timespec="seconds"), **clock.laps}
-    return Analysis(complete(record, outputs=output_roles(files), timings=timings), files)
+    final = complete(
+        record,
+        outputs=output_roles(files),
+        timings=timings,
+        left_out=left_out(record, data=data, formats=formats),
+    )
+    return Analysis(final, files)
 
 
 def _record(

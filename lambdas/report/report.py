@@ -1,5 +1,17 @@
 """The report stage: a record and its radiograph in, the files beside record.json out."""
 
+from datetime import datetime
+
+from lambdas.report.formats import (
+    DICOM_FORMATS,
+    DICOM_GSPS,
+    DICOM_PDF,
+    DICOM_SR,
+    FHIR,
+    FORMAT_FILES,
+    check_libraries,
+    left_out,
+)
 from lambdas.report.pdf import render_pdf
 from lambdas.report.thumbnail import render_thumbnail
 from lambdas.shared.errors import InvalidRequestError
@@ -13,23 +25,58 @@ def report(
     radiograph: Radiograph | None,
     data: bytes | None = None,
     formats: frozenset[str] = frozenset(),
+    written_at: datetime | None = None,
 ) -> dict[str, bytes]:
     """Content of each file by its name.
 
     Args:
         record: From `analysed_record` or `rejected_record`; not changed.
         radiograph: What the models saw; None for a rejected image.
-        data: The source file; only DICOM formats look at it.
-        formats: Optional outputs, from `formats.parse_formats`.
+        data: The source file; only DICOM formats of a DICOM image look at it.
+        formats: Optional outputs, from `formats.parse_formats`. Those that `formats.left_out`
+            names are not made; the caller puts its answer into the record.
+        written_at: For the times within DICOM and FHIR outputs; None for now, local.
 
     Raises:
-        ValueError: An analysed record without its radiograph.
-        InvalidRequestError: A format cannot be made yet.
+        ValueError: An analysed record without its radiograph, or a DICOM image's without its file.
+        ConfigError: A library that a format needs is not installed.
     """
-    if formats:
-        raise InvalidRequestError(f"not available yet: {', '.join(sorted(formats))}")
+    check_libraries(formats)
+    if FHIR in formats:
+        raise InvalidRequestError("format fhir is not available yet")
     pixels = radiograph.pixels if radiograph else None
-    return {
+    files = {
         REPORT_FILE: render_pdf(record, pixels=pixels),
         THUMBNAIL_FILE: render_thumbnail(record, pixels=pixels),
     }
+    without = {entry["format"] for entry in left_out(record, data=data, formats=formats)}
+    wanted = formats - without
+    written_at = written_at or datetime.now().astimezone()
+    if data is not None and wanted & DICOM_FORMATS:
+        files |= _dicom_files(record, data, wanted, pdf=files[REPORT_FILE], written_at=written_at)
+    return files
+
+
+def _dicom_files(
+    record: Record, data: bytes, wanted: frozenset[str], *, pdf: bytes, written_at: datetime
+) -> dict[str, bytes]:
+    # imported here: inference without these formats needs none of their libraries
+    from lambdas.report.dicom_context import read_context
+
+    context = read_context(data)
+    files: dict[str, bytes] = {}
+    if DICOM_SR in wanted:
+        from lambdas.report.dicom_sr import structured_report
+
+        files[FORMAT_FILES[DICOM_SR]] = structured_report(record, context, written_at=written_at)
+    if DICOM_GSPS in wanted:
+        from lambdas.report.presentation_state import presentation_state
+
+        files[FORMAT_FILES[DICOM_GSPS]] = presentation_state(record, context, written_at=written_at)
+    if DICOM_PDF in wanted:
+        from lambdas.report.encapsulated_pdf import encapsulated_pdf
+
+        files[FORMAT_FILES[DICOM_PDF]] = encapsulated_pdf(
+            record, context, pdf=pdf, written_at=written_at
+        )
+    return files
