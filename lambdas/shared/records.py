@@ -19,7 +19,8 @@ from lambdas.shared.errors import ContractError, InputError
 from lambdas.shared.findings import Finding, Triage
 from lambdas.shared.radiograph import ImageFacts
 
-SCHEMA_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = "1.1.0"
+"""Of record.schema.json; RECORD.md says what changed when."""
 SCORE_DECIMALS: Final = 4
 PIXEL_DECIMALS: Final = 1
 UNIT_DECIMALS: Final = 6
@@ -82,6 +83,7 @@ def analysed_record(
         "status": "analysed",
         "triage": {
             "label": triage.label,
+            "code": _code(classifier, triage.label),
             "positive_label": triage.positive_label,
             "positive": triage.positive,
             "probability": round(triage.probability, SCORE_DECIMALS),
@@ -114,18 +116,29 @@ def rejected_record(
     }
 
 
-def complete(record: Record, *, outputs: Mapping[str, str], timings: Mapping[str, Any]) -> Record:
+def complete(
+    record: Record,
+    *,
+    outputs: Mapping[str, str],
+    timings: Mapping[str, Any],
+    left_out: Sequence[Mapping[str, str]] = (),
+) -> Record:
     """The final record, checked against the schema.
 
     Args:
         record: From `analysed_record` or `rejected_record`.
         outputs: Other files beside record.json, by role.
         timings: `finished_at` (ISO 8601 with offset) and durations in ms.
+        left_out: `format` and `reason` of each that was asked for and cannot be had.
 
     Raises:
         ContractError: The record breaks its own contract.
     """
-    final = record | {"outputs": dict(outputs), "timings": dict(timings)}
+    final = record | {
+        "outputs": dict(outputs),
+        "left_out": [dict(entry) for entry in left_out],
+        "timings": dict(timings),
+    }
     problems = [problem.message for problem in record_validator().iter_errors(final)]
     if problems:
         raise ContractError("record.json would break its schema: " + "; ".join(problems))
@@ -166,8 +179,16 @@ def _frame(source: Source, model_set: str, classifier: Bundle, detector: Bundle)
         "models": [_model(classifier), _model(detector)],
         "warnings": [*classifier.warnings, *detector.warnings],
         "outputs": {},
+        "left_out": [],
         "timings": {},
     }
+
+
+def _code(bundle: Bundle, name: str) -> Record | None:
+    """Concept of a label, as the bundle gives it."""
+    codes = {label.name: label.code for label in bundle.labels}
+    code = codes.get(name)
+    return asdict(code) if code else None
 
 
 def _model(bundle: Bundle) -> Record:
