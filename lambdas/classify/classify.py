@@ -1,5 +1,8 @@
 """Triage of one radiograph by any classifier that meets the bundle's contract."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -56,6 +59,26 @@ def decide(scores: npt.NDArray[np.float64], *, bundle: Bundle) -> Triage:
         calibrated=calibration is not None,
         positive=is_positive,
     )
+
+
+def triage_at(triage: Triage, threshold: float, *, labels: Sequence[str] = ()) -> Triage:
+    """The same answer at another operating point.
+
+    Args:
+        triage: From `decide`.
+        threshold: Of the positive label's probability.
+        labels: Of the bundle; where they are not known, or several are negative, a negative that
+            was positive before can only be called "not" the positive label.
+    """
+    positive = triage.probability >= threshold
+    if positive:
+        label = triage.positive_label
+    elif not triage.positive:
+        label = triage.label
+    else:
+        others = [name for name in labels if name != triage.positive_label]
+        label = others[0] if len(others) == 1 else f"not {triage.positive_label}"
+    return replace(triage, label=label, threshold=threshold, positive=positive)
 
 
 def _activate(scores: npt.NDArray[np.float64], output: dict[str, str]) -> npt.NDArray[np.float64]:

@@ -1,5 +1,7 @@
 """Findings of one radiograph by any detector that meets the bundle's contract."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from lambdas.shared.errors import ModelMismatchError
@@ -15,16 +17,28 @@ MIN_BOX_FRACTION = 1e-4
 """A box thinner than this part of the image's side is a numerical speck, not a finding."""
 
 
-def detect(radiograph: Radiograph, *, model: OnnxModel) -> tuple[Finding, ...]:
+def detect(
+    radiograph: Radiograph, *, model: OnnxModel, thresholds: Mapping[str, float] | None = None
+) -> tuple[Finding, ...]:
     """Localise the bundle's findings, each at its label's operating threshold.
+
+    Args:
+        radiograph: To look at.
+        model: The detector.
+        thresholds: By label, in place of the bundle's, for whoever explores other operating
+            points; a label that is not named keeps its own. None for what production does.
 
     Returns:
         Highest score first; equal scores by label and place, so that the order is always the same.
 
     Raises:
         ModelMismatchError: The graph's answer is not what model.json promises.
+        ValueError: A threshold is for a label that the bundle does not have.
     """
     facts = model.bundle.facts
+    used = facts["operating_point"]["thresholds"] | dict(thresholds or {})
+    if unknown := sorted(used.keys() - set(model.bundle.label_names)):
+        raise ValueError(f"thresholds for unknown labels: {', '.join(unknown)}")
     spec = InputSpec.from_facts(facts["input"])
     canvas, placement = fit(radiograph.pixels, spec)
     outputs = model.run(to_input(canvas, spec))
@@ -32,17 +46,16 @@ def detect(radiograph: Radiograph, *, model: OnnxModel) -> tuple[Finding, ...]:
     if facts["output"]["box_frame"] == "input_unit":
         sides = (spec.width_px, spec.height_px, spec.width_px, spec.height_px)
         boxes = boxes * np.asarray(sides, boxes.dtype)
-    thresholds = facts["operating_point"]["thresholds"]
     findings = []
     for edges, label_index, raw_score in zip(boxes, labels, scores, strict=True):
         label = model.bundle.labels[label_index]
         score = round(float(np.clip(raw_score, 0.0, 1.0)), 4)
-        if score < thresholds[label.name]:
+        if score < used[label.name]:
             continue
         box = placement.unit_box(edges.astype(np.float64))
         if box is None or min(box.x_max - box.x_min, box.y_max - box.y_min) < MIN_BOX_FRACTION:
             continue
-        findings.append(Finding(label.name, label.code, score, thresholds[label.name], box))
+        findings.append(Finding(label.name, label.code, score, used[label.name], box))
     findings.sort(key=lambda finding: (-finding.score, finding.label, finding.box.x_min))
     return tuple(findings[: facts["operating_point"].get("max_findings", DEFAULT_MAX_FINDINGS)])
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lambdas.classify.classify import classify
+from lambdas.classify.classify import classify, triage_at
 from lambdas.detect.detect import detect
 from lambdas.shared.bundle import load_bundle
 from lambdas.shared.errors import ModelMismatchError
+from lambdas.shared.findings import Triage
 from lambdas.shared.onnx_model import OnnxModel
 from lambdas.shared.radiograph import ImageFacts, Radiograph
 from tests.builders import (
@@ -101,6 +102,37 @@ def test_findings_at_their_labels_thresholds_highest_first(tmp_path: Path) -> No
     assert findings[0].code.value == "60046008"
     box = findings[1].box
     assert (box.x_min, box.y_min, box.x_max, box.y_max) == (0.125, 0.25, 0.5, 0.75)
+
+
+def test_other_thresholds_can_be_tried(tmp_path: Path) -> None:
+    answer = ([[1, 2, 3, 4], [5, 6, 7, 8], [9, 9, 12, 12]], [1, 1, 2], [0.9, 0.2, 0.25])
+    model = detector(tmp_path, *answer)
+    assert [f.score for f in detect(radiograph(0.5), model=model)] == [0.9]
+    tried = detect(radiograph(0.5), model=model, thresholds={"Cardiomegaly": 0.1})
+    assert [(f.score, f.threshold) for f in tried] == [(0.9, 0.1), (0.2, 0.1)]
+    both = {"Cardiomegaly": 0.95, "Pleural effusion": 0.25}
+    tried = detect(radiograph(0.5), model=model, thresholds=both)
+    assert [(f.label, f.threshold) for f in tried] == [("Pleural effusion", 0.25)]
+    with pytest.raises(ValueError, match="unknown labels: Fracture"):
+        detect(radiograph(0.5), model=model, thresholds={"Fracture": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("threshold", "labels", "label"),
+    [
+        (0.1, ("Normal", "Abnormal"), "Abnormal"),
+        (0.9, ("Normal", "Abnormal"), "Normal"),  # the only other label
+        (0.9, ("Normal", "Old", "Abnormal"), "not Abnormal"),  # which other was never recorded
+        (0.9, (), "not Abnormal"),
+    ],
+)
+def test_triage_at_another_threshold(threshold: float, labels: tuple[str, ...], label: str) -> None:
+    triage = Triage("Abnormal", "Abnormal", 0.5, 0.5, calibrated=True, positive=True)
+    moved = triage_at(triage, threshold, labels=labels)
+    assert (moved.label, moved.threshold, moved.probability) == (label, threshold, 0.5)
+    assert moved.positive == (label == "Abnormal")
+    back = triage_at(moved, 0.5, labels=labels)
+    assert back.label == "Abnormal"
 
 
 def test_box_is_taken_back_through_the_letterbox(tmp_path: Path) -> None:
