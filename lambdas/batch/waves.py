@@ -127,8 +127,9 @@ def fold(job: Job, state: State, *, store: JobStore) -> State:
         BatchOutcome.from_document(document) if document else None
         for document in store.read_many(keys)
     ]
-    silent = None in outcomes
-    requests: list[Any] = store.read_json(wave_key(job.name, state.planned)) if silent else []
+    requests: list[Any] = []
+    if None in outcomes:
+        requests = store.read_json(wave_key(job.name, state.planned)) or []
     again: list[tuple[ImageRef, ...]] = []
     left: list[ImageRef] = []
     tally, spent, billed, failed = state.tally, state.spent_usd, state.billed_ms, 0
