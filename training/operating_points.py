@@ -21,6 +21,7 @@ import numpy.typing as npt
 from lambdas.classify.classify import decide
 from lambdas.shared.bundle import FACTS_FILE, GRAPH_FILE, Bundle, load_bundle
 from lambdas.shared.findings import Triage
+from training.operating_curves import detector_curve, triage_curve
 from training.predictions import FloatArray
 from training.prepared import write_whole
 from training.ranking import Ranking
@@ -54,6 +55,7 @@ class TriagePoint:
         n: Validation studies it was chosen on.
         sensitivity: On those; None where the shipped point stays.
         specificity: Likewise.
+        curve: What other thresholds gave, for model.json; None where the shipped point stays.
     """
 
     temperature: float | None
@@ -62,6 +64,7 @@ class TriagePoint:
     n: int
     sensitivity: float | None
     specificity: float | None
+    curve: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class DetectorPoint:
         n: Validation studies it was chosen on.
         kept: Labels whose shipped threshold stays, for want of boxes or of a single hit.
         validation_f1: By label, where a threshold was chosen.
+        curve: What other thresholds gave, for model.json.
     """
 
     thresholds: Mapping[str, float]
@@ -81,6 +85,7 @@ class DetectorPoint:
     n: int
     kept: tuple[str, ...]
     validation_f1: Mapping[str, float]
+    curve: Mapping[str, Any] | None = None
 
 
 def choose_triage_point(
@@ -122,14 +127,18 @@ def choose_triage_point(
     gain = np.where(sensitivity >= target, sensitivity + specificity, -1.0)
     # of equals the highest, which sends the fewest normal films on
     best = len(gain) - 1 - int(gain[::-1].argmax())
+    threshold, studies = float(candidates[best]), f"{len(truth)} validation studies of {data}"
     return TriagePoint(
         temperature=temperature,
-        threshold=float(candidates[best]),
+        threshold=threshold,
         chosen_by=f"largest sensitivity + specificity with sensitivity of at least {target:g}, on "
-        f"{len(truth)} validation studies of {data}",
+        + studies,
         n=len(truth),
         sensitivity=float(sensitivity[best]),
         specificity=float(specificity[best]),
+        curve=triage_curve(
+            probabilities, truth, candidates=candidates, chosen=threshold, data=studies
+        ),
     )
 
 
@@ -166,7 +175,10 @@ def choose_detector_point(
         chosen_by = str(shipped["chosen_by"])
     elif kept:
         chosen_by += f"; unchanged for want of boxes or hits: {', '.join(kept)}"
-    return DetectorPoint(thresholds, chosen_by, n, tuple(kept), best_f1)
+    curve = detector_curve(
+        rankings, chosen=thresholds, data=f"{n} validation studies of {data}, IoU {HIT_IOU:g}"
+    )
+    return DetectorPoint(thresholds, chosen_by, n, tuple(kept), best_f1, curve)
 
 
 def triage_probabilities(
@@ -207,7 +219,7 @@ def with_triage_point(bundle: Bundle, point: TriagePoint) -> Bundle:
         "sensitivity": point.sensitivity,
         "specificity": point.specificity,
     }
-    return dataclasses.replace(changed, facts=changed.facts | {"operating_point": operating})
+    return _with_point(changed, operating, point.curve)
 
 
 def with_detector_point(bundle: Bundle, point: DetectorPoint) -> Bundle:
@@ -216,7 +228,7 @@ def with_detector_point(bundle: Bundle, point: DetectorPoint) -> Bundle:
         "thresholds": dict(point.thresholds),
         "chosen_by": point.chosen_by,
     }
-    return dataclasses.replace(bundle, facts=bundle.facts | {"operating_point": operating})
+    return _with_point(bundle, operating, point.curve)
 
 
 def write_operating_point(bundle: Bundle, metrics: Sequence[Mapping[str, Any]]) -> Bundle:
@@ -241,6 +253,15 @@ def write_operating_point(bundle: Bundle, metrics: Sequence[Mapping[str, Any]]) 
         load_bundle(trial, task=bundle.task)
     write_whole(bundle.folder / FACTS_FILE, text)
     return load_bundle(bundle.folder, task=bundle.task)
+
+
+def _with_point(
+    bundle: Bundle, operating: Mapping[str, Any], curve: Mapping[str, Any] | None
+) -> Bundle:
+    facts = bundle.facts | {"operating_point": dict(operating)}
+    if curve is not None:
+        facts |= {"operating_curve": dict(curve)}
+    return dataclasses.replace(bundle, facts=facts)
 
 
 def _with_temperature(bundle: Bundle, temperature: float | None) -> Bundle:

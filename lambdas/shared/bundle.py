@@ -146,6 +146,9 @@ def _check_consistency(folder: Path, facts: dict[str, Any]) -> None:
             problems.append(f"input/{field}: needs one value for each of input/channels")
     if 0 in facts["input"]["std"]:
         problems.append("input/std: a 0 cannot be divided by")
+    curve = facts.get("operating_curve")
+    if curve and ("points" in curve) != (facts["task"] == "classification"):
+        problems.append(f"operating_curve: is not that of a model for {facts['task']}")
     if facts["task"] == "classification":
         if "activation" not in facts["output"]:
             problems.append("output: a classifier names scores and activation")
@@ -160,6 +163,8 @@ def _check_consistency(folder: Path, facts: dict[str, Any]) -> None:
             problems.append("output: a detector names boxes, labels and scores")
         if set(point.get("thresholds", ())) != set(names):
             problems.append("operating_point: a detector has one threshold for every label")
+        if curve and set(curve.get("labels", ())) - set(names):
+            problems.append("operating_curve: names a label that the model does not have")
     if problems:
         raise ModelMismatchError(f"model bundle {folder}: {FACTS_FILE}: " + "; ".join(problems))
 
