@@ -121,7 +121,7 @@ def choose_triage_point(
         )
     temperature = _fit_temperature(bundle, scores, truth)
     probabilities = triage_probabilities(bundle, scores, temperature=temperature)
-    candidates = np.unique(np.concatenate([[0.0], _between(probabilities)]))
+    candidates = between_scores(probabilities)
     sensitivity = np.asarray([(probabilities[truth] >= t).mean() for t in candidates])
     specificity = np.asarray([(probabilities[~truth] < t).mean() for t in candidates])
     gain = np.where(sensitivity >= target, sensitivity + specificity, -1.0)
@@ -187,6 +187,16 @@ def triage_probabilities(
     """(N,) probabilities of the positive label, as the stage function gives them."""
     changed = _with_temperature(bundle, temperature)
     return np.asarray([decide(entry, bundle=changed).probability for entry in scores])
+
+
+def between_scores(scores: FloatArray) -> FloatArray:
+    """(T,) thresholds that differ in their effect on these scores, ascending.
+
+    0, which keeps all, and for each score that was seen halfway down to the next lower one.
+    """
+    seen = np.unique(scores)
+    halves = [_halfway(high, low) for low, high in zip([0.0, *seen[:-1]], seen, strict=True)]
+    return np.unique([0.0, *halves])
 
 
 def triage_at(bundle: Bundle, point: TriagePoint, scores: Sequence[FloatArray]) -> list[Triage]:
@@ -307,14 +317,6 @@ def _loss(
     # the record shows 4 decimals: 0 and 1 there mean within half of the last one
     chance = triage_probabilities(bundle, scores, temperature=temperature).clip(5e-5, 1 - 5e-5)
     return float(-np.log(np.where(truth, chance, 1 - chance)).mean())
-
-
-def _between(scores: FloatArray) -> FloatArray:
-    """A threshold for each score that was seen, halfway down to the next lower one."""
-    seen = np.unique(scores)
-    return np.asarray(
-        [_halfway(high, low) for low, high in zip([0.0, *seen[:-1]], seen, strict=True)]
-    )
 
 
 def _halfway(high: float, low: float) -> float:
