@@ -45,6 +45,7 @@ class Settings:
         max_concurrency: By stage, where it differs from `STAGES`.
         detect_all: Whether findings are wanted for negative images as well.
         formats: Further formats of results, separated by commas, as `--formats` takes them.
+        passthrough: DICOM attributes that go into records, separated by commas.
         alarm_age_minutes: How long a message may wait before an alarm.
         alarm_email: Who gets the alarms; None if nobody.
         vpc_cidr: Addresses of a private network for the functions; None for none.
@@ -63,6 +64,7 @@ class Settings:
     max_concurrency: Mapping[Stage, int] = field(default_factory=dict)
     detect_all: bool = False
     formats: str = ""
+    passthrough: str = ""
     alarm_age_minutes: int = 60
     alarm_email: str | None = None
     vpc_cidr: str | None = None

@@ -136,6 +136,7 @@ def stage_environment(
     models: str = MODELS_FOLDER,
     detect_all: bool = False,
     formats: str = "",
+    passthrough: str = "",
 ) -> dict[str, str]:
     """Environment variables of a stage's function; read by `lambdas.shared.config`.
 
@@ -145,6 +146,7 @@ def stage_environment(
         models: Folder of the bundles, as the function sees it.
         detect_all: Whether findings are wanted for negative images as well.
         formats: Further formats of results, comma separated.
+        passthrough: DICOM attributes that go into records, comma separated; none by default.
     """
     queues = {f"CXR_{name.upper()}_QUEUE": url for name, url in resources.queue_urls.items()}
     return {
@@ -155,6 +157,7 @@ def stage_environment(
         "CXR_IMAGE_SECONDS": str(stage.image_seconds),
         "CXR_DETECT_ALL": "true" if detect_all else "false",
         "CXR_FORMATS": formats,
+        "CXR_PASSTHROUGH": passthrough,
         **queues,
     }
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, get_args
 from lambdas.report.formats import FORMATS, parse_formats
 from lambdas.shared.errors import InvalidRequestError
 from lambdas.shared.flow import Stage
+from lambdas.shared.passthrough import PASSTHROUGH_TAGS, parse_passthrough
 
 REPOSITORY: Final = Path(__file__).parents[1]
 
@@ -110,6 +111,16 @@ def _formats(value: Any) -> str:
     raise UnexpectedValueError(f'"" or some of {",".join(sorted(FORMATS))}')
 
 
+def _passthrough(value: Any) -> str:
+    try:
+        if isinstance(value, str):
+            parse_passthrough(value)
+            return value
+    except InvalidRequestError:
+        pass
+    raise UnexpectedValueError(f'"" or some of {",".join(PASSTHROUGH_TAGS)}')
+
+
 def _optional_text(pattern: re.Pattern[str], expected: str) -> Callable[[Any], str | None]:
     def read(value: Any) -> str | None:
         if value is None or (isinstance(value, str) and pattern.fullmatch(value)):
@@ -158,6 +169,7 @@ READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "max_concurrency": _by_stage(CONCURRENCY),
     "detect_all": _flag,
     "formats": _formats,
+    "passthrough": _passthrough,
     "alarm_age_minutes": _whole(range(1, 5_761)),
     "alarm_email": _optional_text(_EMAIL, "an e-mail address"),
     "vpc_cidr": _network,

@@ -75,6 +75,7 @@ def analyse(
     reader: IsolatedReader,
     detect_all: bool = False,
     formats: frozenset[str] = frozenset(),
+    passthrough: frozenset[str] = frozenset(),
 ) -> Analysis:
     """Read, triage, localise and report one image. A bad image is a result: a rejected record.
 
@@ -85,6 +86,7 @@ def analyse(
         reader: Decodes in a process of its own.
         detect_all: Whether findings are wanted for negative images as well.
         formats: Optional outputs, from `lambdas.report.formats.parse_formats`.
+        passthrough: DICOM attributes that go into the record, from `parse_passthrough`.
 
     Raises:
         ContractError: What we shipped contradicts itself; no image is to blame.
@@ -126,6 +128,7 @@ def analyse(
         outputs=output_roles(files),
         timings=timings,
         left_out=left_out(record, data=data, formats=formats),
+        source_tags=reader.read_tags(data, passthrough),
     )
     return Analysis(final, files)
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
-from lambdas.shared.errors import ConfigError
+from lambdas.shared.errors import ConfigError, InvalidRequestError
 from lambdas.shared.flow import Stage
+from lambdas.shared.passthrough import parse_passthrough
 
 _STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 _BOOLEANS: Final = {"true": True, "false": False}
-_OPTIONAL: Final = {"CXR_DETECT_ALL": "false", "CXR_FORMATS": ""}
+_OPTIONAL: Final = {"CXR_DETECT_ALL": "false", "CXR_FORMATS": "", "CXR_PASSTHROUGH": ""}
 _REQUIRED: Final = (
     "CXR_STAGE",
     "CXR_MODELS",
@@ -35,6 +36,7 @@ class StageSettings:
         image_seconds: The longest one image may take; with less time left none is begun.
         detect_all: Whether findings are wanted for negative images as well.
         formats: Further formats of results, comma separated, as the operator wrote them.
+        passthrough: DICOM attributes that go into the record; none by default.
     """
 
     stage: Stage
@@ -45,6 +47,7 @@ class StageSettings:
     image_seconds: int
     detect_all: bool = False
     formats: str = ""
+    passthrough: frozenset[str] = frozenset()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "StageSettings":
@@ -65,6 +68,11 @@ class StageSettings:
             problems.append(f"CXR_IMAGE_SECONDS is {seconds!r}, expected whole seconds from 1")
         if values["CXR_DETECT_ALL"] not in _BOOLEANS:
             problems.append(f"CXR_DETECT_ALL is {values['CXR_DETECT_ALL']!r}, expected true, false")
+        passthrough: frozenset[str] = frozenset()
+        try:
+            passthrough = parse_passthrough(values["CXR_PASSTHROUGH"])
+        except InvalidRequestError as error:
+            problems.append(f"CXR_PASSTHROUGH: {error.message}")
         if problems or stage is None:
             raise ConfigError("environment of the function: " + "; ".join(problems))
         return cls(
@@ -76,4 +84,5 @@ class StageSettings:
             image_seconds=int(seconds),
             detect_all=_BOOLEANS[values["CXR_DETECT_ALL"]],
             formats=values["CXR_FORMATS"],
+            passthrough=passthrough,
         )

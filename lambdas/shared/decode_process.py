@@ -6,7 +6,8 @@ core is never dumped: pixels must not reach a disk.
 
 Protocol, on standard input and output, big endian: a request is a length (8 bytes) and the file; an
 answer is the length of a JSON header (4 bytes), the header, and the pixels it announces (float32,
-row by row). One header is sent before the first request, when everything is imported.
+row by row). A length with `TAGS_WANTED` set asks for a header with the file's passthrough tags
+instead. One header is sent before the first request, when everything is imported.
 """
 
 import contextlib
@@ -23,6 +24,9 @@ from typing import Any, BinaryIO, Final
 REQUEST_HEAD: Final = struct.Struct(">Q")
 ANSWER_HEAD: Final = struct.Struct(">I")
 
+TAGS_WANTED: Final = 1 << 63
+"""Bit of a request's length; no file is that long."""
+
 CPU_GRACE_SECONDS: Final = 5
 """Between SIGXCPU, which ends the process, and SIGKILL, should a library have blocked the first."""
 
@@ -31,16 +35,20 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until the parent closes its end."""
     from lambdas.shared.errors import InputError
     from lambdas.shared.limits import DECODE_CPU_SECONDS, DECODE_MEMORY_BYTES, DECODE_WALL_SECONDS
+    from lambdas.shared.passthrough import PASSTHROUGH_TAGS, read_tags
     from lambdas.shared.read import read_radiograph
 
     _import_decoders()
     _limit_memory(DECODE_MEMORY_BYTES)
     _send(answers, {"ready": True})
     while head := requests.read(REQUEST_HEAD.size):
-        (size_bytes,) = REQUEST_HEAD.unpack(head)
-        data = requests.read(size_bytes)
+        (length,) = REQUEST_HEAD.unpack(head)
+        data = requests.read(length & ~TAGS_WANTED)
         _limit_time(cpu_seconds=DECODE_CPU_SECONDS, wall_seconds=DECODE_WALL_SECONDS)
         try:
+            if length & TAGS_WANTED:
+                _send(answers, {"tags": read_tags(data, PASSTHROUGH_TAGS)})
+                continue
             radiograph = read_radiograph(data)
         except InputError as error:
             answer = {"error": type(error).__name__, "message": error.message, "code": error.code}
@@ -50,7 +58,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         else:
             found = {"shape": radiograph.pixels.shape, "facts": asdict(radiograph.facts)}
             _send(answers, found, radiograph.pixels.tobytes())
-        signal.alarm(0)
+        finally:
+            signal.alarm(0)
 
 
 def _send(answers: BinaryIO, header: dict[str, Any], body: bytes = b"") -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -18,7 +19,7 @@ import numpy as np
 
 import lambdas
 from lambdas.shared import errors
-from lambdas.shared.decode_process import ANSWER_HEAD, REQUEST_HEAD
+from lambdas.shared.decode_process import ANSWER_HEAD, REQUEST_HEAD, TAGS_WANTED
 from lambdas.shared.errors import (
     ContractError,
     InputError,
@@ -123,7 +124,27 @@ class IsolatedReader:
         except _ChildDiedError as second:
             raise (second.reason or _crashed()) from second
 
-    def _read(self, data: bytes) -> Radiograph:
+    def read_tags(self, data: bytes, keywords: Collection[str]) -> dict[str, str]:
+        """Values of DICOM attributes for the record's `source_tags`, by keyword.
+
+        Args:
+            data: The file; one that cannot be read, or is no DICOM file, has none.
+            keywords: From `passthrough.parse_passthrough`; with none the file is not looked at.
+
+        Raises:
+            ContractError: The child cannot be started.
+        """
+        if not keywords or len(data) > MAX_FILE_BYTES:
+            return {}
+        try:
+            header, _ = self._ask(data, flag=TAGS_WANTED)
+        except _ChildDiedError:  # `read` says what is wrong with such a file
+            return {}
+        tags: dict[str, str] = header.get("tags", {})
+        return {keyword: value for keyword, value in tags.items() if keyword in keywords}
+
+    def _ask(self, data: bytes, *, flag: int = 0) -> tuple[dict[str, Any], bytes]:
+        """Send one file to the child, a fresh one where it is time; header and pixels."""
         if self._images >= IMAGES_PER_PROCESS:
             self.close()
         self.start()
@@ -131,7 +152,10 @@ class IsolatedReader:
             self._greet()
         self._images += 1
         deadline = time.monotonic() + self._wall_seconds
-        header, pixels = self._exchange(REQUEST_HEAD.pack(len(data)), data, deadline)
+        return self._exchange(REQUEST_HEAD.pack(len(data) | flag), data, deadline)
+
+    def _read(self, data: bytes) -> Radiograph:
+        header, pixels = self._ask(data)
         if "facts" in header:
             return _radiograph(header, pixels)
         if header["error"] == "MemoryError":

@@ -122,6 +122,7 @@ def complete(
     outputs: Mapping[str, str],
     timings: Mapping[str, Any],
     left_out: Sequence[Mapping[str, str]] = (),
+    source_tags: Mapping[str, str] | None = None,
 ) -> Record:
     """The final record, checked against the schema.
 
@@ -130,11 +131,13 @@ def complete(
         outputs: Other files beside record.json, by role.
         timings: `finished_at` (ISO 8601 with offset) and durations in ms.
         left_out: `format` and `reason` of each that was asked for and cannot be had.
+        source_tags: From `IsolatedReader.read_tags`, where an operator asked for some.
 
     Raises:
         ContractError: The record breaks its own contract.
     """
     final = record | {
+        "source_tags": dict(source_tags or {}),
         "outputs": dict(outputs),
         "left_out": [dict(entry) for entry in left_out],
         "timings": dict(timings),
@@ -170,6 +173,7 @@ def _frame(source: Source, model_set: str, classifier: Bundle, detector: Bundle)
         "image_id": source.image_id,
         "model_set": model_set,
         "source": asdict(source),
+        "source_tags": {},
         "image": None,
         "status": "rejected",
         "rejection": None,
