@@ -9,6 +9,7 @@ from typing import Final
 
 from lambdas.classify.classify import classify
 from lambdas.detect.detect import detect
+from lambdas.report.fhir_references import FhirReferences
 from lambdas.report.formats import left_out, output_roles
 from lambdas.report.report import report
 from lambdas.shared.bundle import load_bundle, model_set
@@ -76,6 +77,7 @@ def analyse(
     detect_all: bool = False,
     formats: frozenset[str] = frozenset(),
     passthrough: frozenset[str] = frozenset(),
+    references: FhirReferences | None = None,
 ) -> Analysis:
     """Read, triage, localise and report one image. A bad image is a result: a rejected record.
 
@@ -87,6 +89,7 @@ def analyse(
         detect_all: Whether findings are wanted for negative images as well.
         formats: Optional outputs, from `lambdas.report.formats.parse_formats`.
         passthrough: DICOM attributes that go into the record, from `parse_passthrough`.
+        references: Whom a FHIR output is about; None to name nobody.
 
     Raises:
         ContractError: What we shipped contradicts itself; no image is to blame.
@@ -114,7 +117,9 @@ def analyse(
             clock.lap("detect_ms")
         elif stage == "report":
             record = _record(source, models, radiograph, rejection, triage, findings)
-            files = report(record, radiograph=radiograph, data=data, formats=formats)
+            files = report(
+                record, radiograph=radiograph, data=data, formats=formats, references=references
+            )
             clock.lap("report_ms")
         stage = next_stage(
             stage,

@@ -136,7 +136,7 @@ def _triage(record: Record, image: Dataset) -> MeasurementsAndQualitativeEvaluat
         tracking_identifier=TrackingIdentifier(
             identifier=f"Triage: {words.number_name(triage)}", uid=result_uid(record, "triage")
         ),
-        finding_type=concept(triage["label"], triage["code"]),
+        finding_type=concept(triage["label"], triage.get("code")),
         algorithm_id=_algorithm(
             record["models"][0],
             words.operating_point(triage),
@@ -214,6 +214,6 @@ def _comments(record: Record) -> list[TextContentItem]:
 def _schemes(record: Record) -> set[str]:
     """Designators of the schemes that a report uses for labels."""
     triage = record["triage"]
-    labels = [(triage["label"], triage["code"])]
+    labels = [(triage["label"], triage.get("code"))]
     labels += [(finding["label"], finding["code"]) for finding in record["findings"]]
     return {concept(label, code).scheme_designator for label, code in labels}

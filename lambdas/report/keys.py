@@ -35,6 +35,7 @@ def place_keys(
     frame: tuple[float, float],
     key: tuple[float, float],
     taken: Sequence[Rectangle] = (),
+    widths: Sequence[float] | None = None,
 ) -> list[Rectangle]:
     """One rectangle for each box's number, inside the frame and outside boxes where there is room.
 
@@ -43,12 +44,13 @@ def place_keys(
         frame: Width and height of the drawing.
         key: Width and height of a number's rectangle.
         taken: Rectangles that no number may cover, such as side letters.
+        widths: Of each rectangle, where words make them differ; None for that of `key`.
     """
     placed: list[Rectangle] = []
-    for box in boxes:
+    for box, width in zip(boxes, widths or [key[0]] * len(boxes), strict=True):
         placed.append(
             min(
-                _candidates(box, frame, key),
+                _candidates(box, frame, (width, key[1])),
                 key=lambda place: (
                     KEY_ON_KEY_COST * sum(_overlap(place, other) for other in (*placed, *taken))
                     + sum(_overlap(place, other) for other in boxes)

@@ -172,13 +172,10 @@ def _label_places(record: Record, display: Display) -> list[Rectangle]:
     """Room for each label beside its box, on as little of any box as possible."""
     frame = (float(display.columns), float(display.rows))
     height = TEXT_SHARE * max(frame)
-    places: list[Rectangle] = []
+    texts = [_label_text(record, number + 1) for number in range(len(record["findings"]))]
+    widths = [min(ASPECT_OF_LETTER * height * len(text), frame[0]) for text in texts]
     boxes = [Rectangle(**finding["box"]) for finding in record["findings"]]
-    for number, box in enumerate(boxes, start=1):
-        width = ASPECT_OF_LETTER * height * len(_label_text(record, number))
-        (place,) = place_keys([box], frame=frame, key=(min(width, frame[0]), height), taken=places)
-        places.append(place)
-    return places
+    return place_keys(boxes, frame=frame, key=(0, height), widths=widths)
 
 
 def _notes(record: Record) -> Sequence[TextObject]:

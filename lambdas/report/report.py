@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from lambdas.report.fhir_references import FhirReferences
 from lambdas.report.formats import (
     DICOM_FORMATS,
     DICOM_GSPS,
@@ -14,7 +15,6 @@ from lambdas.report.formats import (
 )
 from lambdas.report.pdf import render_pdf
 from lambdas.report.thumbnail import render_thumbnail
-from lambdas.shared.errors import InvalidRequestError
 from lambdas.shared.radiograph import Radiograph
 from lambdas.shared.records import REPORT_FILE, THUMBNAIL_FILE, Record
 
@@ -25,6 +25,7 @@ def report(
     radiograph: Radiograph | None,
     data: bytes | None = None,
     formats: frozenset[str] = frozenset(),
+    references: FhirReferences | None = None,
     written_at: datetime | None = None,
 ) -> dict[str, bytes]:
     """Content of each file by its name.
@@ -35,6 +36,7 @@ def report(
         data: The source file; only DICOM formats of a DICOM image look at it.
         formats: Optional outputs, from `formats.parse_formats`. Those that `formats.left_out`
             names are not made; the caller puts its answer into the record.
+        references: Whom a FHIR output is about; None to name nobody.
         written_at: For the times within DICOM and FHIR outputs; None for now, local.
 
     Raises:
@@ -42,8 +44,6 @@ def report(
         ConfigError: A library that a format needs is not installed.
     """
     check_libraries(formats)
-    if FHIR in formats:
-        raise InvalidRequestError("format fhir is not available yet")
     pixels = radiograph.pixels if radiograph else None
     files = {
         REPORT_FILE: render_pdf(record, pixels=pixels),
@@ -54,13 +54,23 @@ def report(
     written_at = written_at or datetime.now().astimezone()
     if data is not None and wanted & DICOM_FORMATS:
         files |= _dicom_files(record, data, wanted, pdf=files[REPORT_FILE], written_at=written_at)
+    if FHIR in wanted:
+        # imported here: inference without this format needs no library for it
+        from lambdas.report.fhir import fhir_bundle
+
+        files[FORMAT_FILES[FHIR]] = fhir_bundle(
+            record,
+            pdf=files[REPORT_FILE],
+            references=references or FhirReferences(),
+            written_at=written_at,
+        )
     return files
 
 
 def _dicom_files(
     record: Record, data: bytes, wanted: frozenset[str], *, pdf: bytes, written_at: datetime
 ) -> dict[str, bytes]:
-    # imported here: inference without these formats needs none of their libraries
+    # imported here, as above
     from lambdas.report.dicom_context import read_context
 
     context = read_context(data)
