@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lambdas.shared.flow import FIRST_STAGE, Stage
+from lambdas.shared.metric_names import NAMESPACE
 
 INTAKE_PREFIX: Final = "images/"
 """Where images are dropped; nothing else in the intake bucket is processed."""
@@ -112,12 +113,15 @@ class Resources:
         results_bucket: Name.
         queue_urls: By stage.
         event_bus: Name; `default` for the account's own.
+        metrics_namespace: Of the metrics; a stack has its own, since dev and prod may share an
+            account.
     """
 
     intake_bucket: str
     results_bucket: str
     queue_urls: Mapping[Stage, str]
     event_bus: str = "default"
+    metrics_namespace: str = NAMESPACE
 
 
 def upload_pattern(intake_bucket: str, prefix: str = INTAKE_PREFIX) -> dict[str, Any]:
@@ -158,6 +162,9 @@ def stage_environment(
         "CXR_DETECT_ALL": "true" if detect_all else "false",
         "CXR_FORMATS": formats,
         "CXR_PASSTHROUGH": passthrough,
+        # read by Powertools itself
+        "POWERTOOLS_METRICS_NAMESPACE": resources.metrics_namespace,
+        "POWERTOOLS_SERVICE_NAME": stage.name,
         **queues,
     }
 

@@ -7,6 +7,8 @@ its name, so that a name spelt twice would be a graph that stays empty.
 from typing import Final
 
 NAMESPACE: Final = "CxrBatch"
+"""Where a function's environment names no other; a deployed stack names its own
+(POWERTOOLS_METRICS_NAMESPACE, CxrBatch/dev), lest two stacks in one account mix their figures."""
 
 STAGE_DIMENSION: Final = "service"
 """As Powertools calls it; its value is a `flow.Stage`."""
