@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 DEMO := build/demo
-IMAGES := classify detect report
+IMAGE_PYTHON := 3.13
+LOCKED := $(addprefix lambdas/,classify detect report) tests/containers/stand_in
 LOCK := $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --custom-compile-command "make lock"
 
 .PHONY: help demo check test demo-models lock format clean
@@ -38,8 +39,12 @@ demo-models: .venv/all  ## make models/demo from nothing: about an hour and a ha
 
 lock: .venv/dev   ## pin again what environment and images install; UPGRADE=--upgrade for the newest
 	$(LOCK) pyproject.toml --all-extras --python-version 3.11 --no-annotate -o constraints.txt
-	for function in $(IMAGES); do $(LOCK) lambdas/$$function/requirements.in -c constraints.txt \
-	  --python-version 3.13 --generate-hashes -o lambdas/$$function/requirements.txt || exit; done
+	for folder in $(LOCKED); do \
+	  $(LOCK) $$folder/requirements.in -c constraints.txt --generate-hashes --no-annotate \
+	    --python-version $(IMAGE_PYTHON) -o $$folder/requirements.txt || exit; \
+	  for machine in x86_64 aarch64; do $(BIN)/uv pip install --quiet --dry-run --require-hashes \
+	    --only-binary :all: --python-platform $$machine-manylinux_2_34 --target build/none \
+	    --python-version $(IMAGE_PYTHON) -r $$folder/requirements.txt || exit; done; done
 
 format: .venv/dev ## rewrite the sources in house style
 	$(BIN)/ruff check --fix .
