@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from cxr.keys import shown
+from cxr.wanted import PLAIN, Wanted
 from cxr.worker import Analyse, AnalysisResult
 from lambdas.batch.analyse import CLASSIFIER_FOLDER, DETECTOR_FOLDER, analyse, load_models
 from lambdas.shared.bundle import Bundle, load_bundle, model_set
@@ -40,9 +41,17 @@ class BundlesAnalyser:
         with IsolatedReader() as reader:
             models = load_models(self.folder, threads=1)
 
-            def analyse_source(data: bytes, source: Source) -> AnalysisResult:
+            def analyse_source(
+                data: bytes, source: Source, wanted: Wanted = PLAIN, /
+            ) -> AnalysisResult:
                 return analyse(
-                    data, source=source, models=models, reader=reader, detect_all=self.detect_all
+                    data,
+                    source=source,
+                    models=models,
+                    reader=reader,
+                    detect_all=self.detect_all or wanted.detect_all,
+                    formats=wanted.formats,
+                    references=wanted.references,
                 )
 
             yield analyse_source

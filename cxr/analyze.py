@@ -8,7 +8,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -22,12 +22,16 @@ from cxr.keys import INDEX_FILE, SUMMARY_FILE, check_distinct, result_folder, sh
 from cxr.machine import worker_count
 from cxr.output_folder import OutputFolder
 from cxr.progress import FAILED, ProgressDisplay, progress_display
+from cxr.reference_table import read_references
 from cxr.results import Result
 from cxr.resume import Plan, clear_other_models, plan_run, read_results
 from cxr.run_summary import RunSummary
 from cxr.summary_csv import summary_csv
+from cxr.wanted import Wanted
 from cxr.worker import Analysed, Analyser, Failed, Ready
 from cxr.workers import analyse_images
+from lambdas.report.fhir_references import NOBODY, FhirReferences
+from lambdas.report.formats import FHIR, check_libraries
 from lambdas.shared.errors import InvalidRequestError
 from lambdas.shared.records import to_json
 
@@ -62,6 +66,8 @@ class AnalyzeOptions:
         workers: Processes; None to suit the machine.
         force: Whether to do again what is done.
         detect_all: Whether to look for findings in normal images as well.
+        formats: Optional outputs.
+        fhir_references: Table of patients and studies for the FHIR output.
         quiet: Whether to show no progress.
     """
 
@@ -71,6 +77,8 @@ class AnalyzeOptions:
     workers: int | None = None
     force: bool = False
     detect_all: bool = False
+    formats: frozenset[str] = frozenset()
+    fhir_references: Path | None = None
     quiet: bool = False
 
 
@@ -89,12 +97,14 @@ def analyze(
 
     Raises:
         InvalidRequestError: The arguments cannot be followed; nothing was analysed.
-        ContractError: The models do not load.
+        ContractError: The models do not load, or a format's library is not installed.
         StorageUnavailableError: --out cannot be written any more.
     """
+    check_libraries(options.formats)
+    references = _references(options)
     analyser = make_analyser(options.models, detect_all=options.detect_all)
     with _status(console, "Looking for images", options):
-        found = discover(options.paths, out=options.out)
+        found = _wanting(discover(options.paths, out=options.out), options, references)
     if not found.images and not found.failed:
         raise InvalidRequestError(_nothing_found(options.paths, found.skipped))
     with OutputFolder(options.out) as folder:
@@ -195,6 +205,25 @@ class _Run:
         return Result.from_record(analysed.record, folder=place)
 
 
+def _references(options: AnalyzeOptions) -> dict[str, FhirReferences]:
+    if options.fhir_references is None:
+        return {}
+    if FHIR not in options.formats:
+        raise InvalidRequestError(f"--fhir-references needs --formats {FHIR}")
+    return read_references(options.fhir_references)
+
+
+def _wanting(
+    found: Discovery, options: AnalyzeOptions, references: Mapping[str, FhirReferences]
+) -> Discovery:
+    """The same images, each with what is wanted of it."""
+    images = (
+        replace(image, wanted=Wanted(options.formats, references.get(image.key, NOBODY)))
+        for image in found.images
+    )
+    return replace(found, images=tuple(images))
+
+
 def _status(
     console: Console, message: str, options: AnalyzeOptions
 ) -> contextlib.AbstractContextManager[object]:
@@ -254,6 +283,7 @@ def _summary(
         failed=tuple(sorted(failed, key=lambda omission: omission.key)),
         pending=pending,
         warnings=analyser.warnings,
+        formats=options.formats,
         elapsed_s=run.elapsed_s,
         exit_code=exit_code,
     )

@@ -16,7 +16,17 @@ PATHs each puts its own name in front: DIR/scans/a/1.dcm/. DIR holds one model s
 other models replaces its results, if all their images are named.
 
 Run the same command again after an interruption, or when there are new images: what is done is
-left as it is.
+left as it is. Ask for more formats later, and what is missing is made.
+
+--formats adds files beside record.json:
+  dicom-sr    dicom/sr.dcm    Structured Report (TID 1500), findings with boxes and codes
+  dicom-gsps  dicom/gsps.dcm  Presentation State: the boxes as most viewers draw them
+  dicom-pdf   dicom/pdf.dcm   report.pdf as a DICOM object
+  fhir        fhir.json       FHIR R4: DiagnosticReport, Observations, Devices
+The DICOM ones join the study of their source and carry its patient, so only a DICOM image that was
+analysed has them; PNG, JPEG, TIFF and rejected images do without, and the summary says so.
+fhir.json names a patient only if --fhir-references does: a CSV with a first line
+key,patient,imaging_study and then, by image, such as a/1.dcm,Patient/123,ImagingStudy/456.
 
 exit code: 0 every image has a record; 1 some image has none (listed with the reason);
 2 the command cannot be followed; 130 interrupted by Ctrl-C
@@ -53,6 +63,18 @@ def add_parser(commands: "Subcommands[Parser]") -> None:
         "--detect-all", action="store_true", help="look for findings in normal images as well"
     )
     parser.add_argument(
+        "--formats",
+        default="",
+        metavar="LIST",
+        help="more outputs, separated by commas: dicom-gsps, dicom-pdf, dicom-sr, fhir",
+    )
+    parser.add_argument(
+        "--fhir-references",
+        type=Path,
+        metavar="CSV",
+        help="patient and imaging study of each image, for --formats fhir",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print the summary as JSON instead of a table"
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but failures")
@@ -66,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
     from cxr.analyser import DEFAULT_MODELS, bundles_analyser
     from cxr.analyze import AnalyzeOptions, analyze
     from cxr.run_summary import as_json, print_failures, print_summary
+    from lambdas.report.formats import parse_formats
 
     summary = analyze(
         AnalyzeOptions(
@@ -75,6 +98,8 @@ def run(options: argparse.Namespace) -> int:
             workers=options.workers,
             force=options.force,
             detect_all=options.detect_all,
+            formats=parse_formats(options.formats),
+            fhir_references=options.fhir_references,
             quiet=options.quiet,
         ),
         console=Console(stderr=True),

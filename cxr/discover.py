@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cxr.glob_pattern import GlobPattern, split_pattern
 from cxr.keys import PARTIAL_FOLDER, join_key, shown
+from cxr.wanted import PLAIN, Wanted
 from lambdas.shared.errors import InvalidRequestError
 from lambdas.shared.sniff import SNIFF_BYTES, sniff
 
@@ -23,6 +24,7 @@ class Image:
 
     path: Path
     key: str
+    wanted: Wanted = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,21 @@ names are data here, never paths to trust: a part is one name, so that no key le
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from lambdas.report.formats import FORMAT_FILES
 from lambdas.shared.errors import InvalidRequestError
 from lambdas.shared.records import RECORD_FILE, REPORT_FILE, THUMBNAIL_FILE
 
 INDEX_FILE: Final = "index.html"
 SUMMARY_FILE: Final = "summary.csv"
+REVIEW_FILE: Final = "review.json"
+"""What a person says of a result; beside its record, and never written by a run."""
 PARTIAL_FOLDER: Final = ".cxr-partial"
 """Holds the lock and files being written; also marks a folder as results, not images."""
 
-_RESULT_FILES: Final = frozenset({RECORD_FILE, REPORT_FILE, THUMBNAIL_FILE})
+RESULT_FILES: Final = (RECORD_FILE, REPORT_FILE, THUMBNAIL_FILE, *FORMAT_FILES.values())
+"""All that a run writes of one image, record.json first."""
+
+_RESULT_NAMES: Final = frozenset({name.partition("/")[0] for name in RESULT_FILES} | {REVIEW_FILE})
 _TOP_LEVEL_NAMES: Final = frozenset({INDEX_FILE, SUMMARY_FILE, PARTIAL_FOLDER})
 
 
@@ -71,7 +77,7 @@ def check_distinct(origins: Mapping[str, Sequence[str]], *, fold: Callable[[str]
         parts = folder.split("/")
         for depth in range(1, len(parts)):
             above = by_folder.get("/".join(parts[:depth]))
-            if above is not None and parts[depth].lower() in _RESULT_FILES:
+            if above is not None and parts[depth].lower() in _RESULT_NAMES:
                 raise InvalidRequestError(
                     f"the results of {shown(origins[above][0])} and {shown(origins[key][0])} "
                     f"would share the name {shown(parts[depth])}: {remedy}"

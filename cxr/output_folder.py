@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from cxr.keys import PARTIAL_FOLDER, shown
+from cxr.keys import PARTIAL_FOLDER, RESULT_FILES, shown
 from lambdas.shared.errors import InvalidRequestError, StorageUnavailableError
-from lambdas.shared.records import RECORD_FILE, REPORT_FILE, THUMBNAIL_FILE
+from lambdas.shared.records import RECORD_FILE
 
 _LOCK_FILE: Final = "lock"
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -77,21 +77,21 @@ class OutputFolder:
         Args:
             folder: Below this one, `/` between its parts.
             record: Content of record.json.
-            files: The other files, by name.
+            files: The other files, by name; a `/` in it is a folder.
 
         Raises:
             OSError: This image's files cannot be written.
             StorageUnavailableError: No file can be written any more.
         """
-        with self._writing(), self._opened(folder, make=True) as place:
+        with self._writing():
             # An old record goes first: it must never stand beside files that are not its own.
-            for name in (RECORD_FILE, REPORT_FILE, THUMBNAIL_FILE):
+            for name in RESULT_FILES:
                 if name not in files:
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(name, dir_fd=place)
-            for name, content in files.items():
-                self._replace(name, content, place)
-            self._replace(RECORD_FILE, record, place)
+                    self._remove(f"{folder}/{name}")
+            for name, content in (*files.items(), (RECORD_FILE, record)):
+                within, _, last = f"{folder}/{name}".rpartition("/")
+                with self._opened(within, make=True) as place:
+                    self._replace(last, content, place)
 
     def save_file(self, name: str, content: bytes) -> None:
         """Write a file of the whole run, beside the results.
@@ -106,12 +106,17 @@ class OutputFolder:
 
     def remove_record(self, folder: str) -> None:
         """Take back the record in a folder, so that its image counts as not yet done."""
-        with (
-            self._writing(),
-            contextlib.suppress(FileNotFoundError),
-            self._opened(folder, make=False) as place,
-        ):
-            os.unlink(RECORD_FILE, dir_fd=place)
+        with self._writing():
+            self._remove(f"{folder}/{RECORD_FILE}")
+
+    def read_file(self, folder: str, name: str) -> bytes | None:
+        """Content of a file of a result; None where there is none of its own."""
+        if not self.has_file(folder, name):
+            return None
+        try:
+            return (self.path / folder / name).read_bytes()
+        except OSError:
+            return None
 
     def has_file(self, folder: str, name: str) -> bool:
         """Whether a result is there as a file of its own, not as a link."""
@@ -154,6 +159,15 @@ class OutputFolder:
         finally:
             os.unlink(first, dir_fd=self._partial)
         return True
+
+    def _remove(self, name: str) -> None:
+        """Remove a file below, if it is there."""
+        folder, _, last = name.rpartition("/")
+        with (
+            contextlib.suppress(FileNotFoundError),
+            self._opened(folder, make=False) as place,
+        ):
+            os.unlink(last, dir_fd=place)
 
     @contextlib.contextmanager
     def _opened(self, folder: str, *, make: bool) -> Iterator[int]:

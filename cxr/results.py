@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lambdas.report.formats import FORMATS
 from lambdas.report.words import compare_numbers
 from lambdas.shared.records import (
     RECORD_FILE,
@@ -29,6 +30,8 @@ class Result:
         detectable: How many findings the detector knows.
         findings: Label and score, highest score first.
         files: Names of the other files in the folder.
+        formats: Optional outputs among them.
+        left_out: Optional outputs that the image cannot have, and why.
     """
 
     folder: str
@@ -52,6 +55,8 @@ class Result:
     height_px: int | None
     view: str | None
     files: tuple[str, ...]
+    formats: frozenset[str]
+    left_out: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
 
     @classmethod
@@ -82,6 +87,10 @@ class Result:
             height_px=image.get("height_px"),
             view=image.get("view"),
             files=tuple(record["outputs"].values()),
+            formats=FORMATS.intersection(record["outputs"]),
+            left_out=tuple(
+                (entry["format"], entry["reason"]) for entry in record.get("left_out", ())
+            ),
             warnings=tuple(record["warnings"]),
         )
 

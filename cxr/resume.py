@@ -1,20 +1,24 @@
 """What is left to do in a folder of results: an image is done when its record says so.
 
 Done means: a record that is valid under its schema, for this key, these bytes and these models,
-with every file that it names. Such an image is left untouched.
+with every file that it names, and with all that is wanted. Such an image is left untouched; one
+that is done again keeps what it had beyond the plain result.
 """
 
 import contextlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cxr.discover import Image
 from cxr.keys import result_folder, shown
 from cxr.output_folder import OutputFolder
 from cxr.results import REJECTED, Result, parse_record
+from cxr.wanted import Wanted
 from cxr.worker import source_digest
+from lambdas.report.fhir_references import NOBODY, FhirReferences, references_in
+from lambdas.report.formats import FHIR, FORMAT_FILES
 from lambdas.shared.errors import InvalidRequestError
 from lambdas.shared.records import Source
 
@@ -102,7 +106,7 @@ def plan_run(
     """Tell the images that are done from those that are not.
 
     Args:
-        images: Named in this run.
+        images: Named in this run, with what is wanted of each.
         existing: Earlier results of the same model set, by folder.
         folder: Holds them.
         force: Whether to do all again.
@@ -120,13 +124,41 @@ def plan_run(
         source = Source(bucket=None, key=image.key, version=None, sha256=digest)
         same = result.image_id == source.image_id and result.sha256 == digest
         replaced += not same
+        if not same:
+            pending.append(image)
+            continue
+        references = _references(result, folder)
         complete = all(folder.has_file(result.folder, name) for name in result.files)
         enough = result.detected or result.kind == REJECTED or not detect_all
-        if same and complete and enough and not force:
+        if complete and enough and _has_all(result, references, image.wanted) and not force:
             done[image.key] = result
         else:
-            pending.append(image)
+            pending.append(replace(image, wanted=_kept(result, references, image.wanted)))
     return Plan(tuple(pending), done, replaced)
+
+
+def _has_all(result: Result, references: FhirReferences, wanted: Wanted) -> bool:
+    """Whether a result holds what is wanted, as far as its image can have it."""
+    settled = result.formats | {name for name, _ in result.left_out}
+    if not wanted.formats <= settled:
+        return False
+    return wanted.references in (NOBODY, references) or FHIR not in wanted.formats
+
+
+def _kept(result: Result, references: FhirReferences, wanted: Wanted) -> Wanted:
+    """What is wanted of an image together with what its earlier result held."""
+    return Wanted(
+        formats=wanted.formats | result.formats,
+        references=references if wanted.references == NOBODY else wanted.references,
+        detect_all=wanted.detect_all or result.detected,
+    )
+
+
+def _references(result: Result, folder: OutputFolder) -> FhirReferences:
+    """Whom the FHIR output of a result is about."""
+    if FHIR not in result.formats:
+        return NOBODY
+    return references_in(folder.read_file(result.folder, FORMAT_FILES[FHIR]) or b"")
 
 
 def _digests(images: Sequence[Image]) -> dict[str, str]:

@@ -42,6 +42,7 @@ class RunSummary:
         warnings: Sentences of the models.
         elapsed_s: From the first image handed out to the last outcome.
         exit_code: Of the command.
+        formats: Optional outputs that were asked for.
     """
 
     out: Path
@@ -55,6 +56,7 @@ class RunSummary:
     warnings: tuple[str, ...]
     elapsed_s: float
     exit_code: int
+    formats: frozenset[str] = frozenset()
 
     @property
     def done_now(self) -> int:
@@ -71,6 +73,26 @@ class RunSummary:
         """Number of rejections by reason code, most frequent first."""
         codes = Counter(result.rejection_code for result in self.results if result.rejection_code)
         return dict(codes.most_common())
+
+    @property
+    def made(self) -> Mapping[str, int]:
+        """How many images have each of the formats that were asked for."""
+        return {
+            name: sum(name in result.formats for result in self.results)
+            for name in sorted(self.formats)
+        }
+
+    @property
+    def left_out(self) -> Mapping[tuple[str, str], int]:
+        """How many images cannot have some of these formats: by their names and the reason."""
+        found: Counter[tuple[str, str]] = Counter()
+        for result in self.results:
+            by_reason: dict[str, list[str]] = {}
+            for name, reason in result.left_out:
+                if name in self.formats:
+                    by_reason.setdefault(reason, []).append(name)
+            found.update((", ".join(names), reason) for reason, names in by_reason.items())
+        return dict(found.most_common())
 
 
 def as_json(summary: RunSummary) -> dict[str, Any]:
@@ -93,6 +115,7 @@ def as_json(summary: RunSummary) -> dict[str, Any]:
         "failed": [{"key": entry.key, "reason": entry.reason} for entry in summary.failed],
         "skipped": [{"key": entry.key, "reason": entry.reason} for entry in summary.skipped],
         "warnings": list(dict.fromkeys(summary.warnings)),
+        "formats": dict(summary.made),
         "elapsed_s": round(summary.elapsed_s, 3),
         "images_per_s": round(rate, 3) if rate else None,
         "results": [
@@ -105,6 +128,10 @@ def as_json(summary: RunSummary) -> dict[str, Any]:
                 "calibrated": result.calibrated,
                 "findings": [{"label": label, "score": score} for label, score in result.findings],
                 "rejection_code": result.rejection_code,
+                "formats": sorted(result.formats),
+                "left_out": [
+                    {"format": name, "reason": reason} for name, reason in result.left_out
+                ],
                 "record": str(summary.out / result.record_path),
             }
             for result in summary.results
@@ -119,6 +146,11 @@ def print_summary(summary: RunSummary, console: Console) -> None:
     _print(console, _headline(summary), style="bold")
     for code, count in summary.rejections.items():
         _print(console, f"  {count} rejected: {code.replace('_', ' ')}")
+    if summary.formats:
+        made = ", ".join(f"{name} {count}" for name, count in summary.made.items())
+        _print(console, f"Formats: {made}")
+    for (names, reason), count in summary.left_out.items():
+        _print(console, f"  {count} without {names}: {shown(reason)}")
     _print_list(console, "Skipped", summary.skipped)
     if summary.replaced:
         _print(

@@ -8,13 +8,13 @@ import contextlib
 import hashlib
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final, Protocol
 
 from cxr.discover import Image
+from cxr.wanted import PLAIN, Wanted
 from lambdas.shared.errors import CxrError
 from lambdas.shared.limits import MAX_FILE_BYTES
 from lambdas.shared.records import Record, Source
@@ -34,7 +34,11 @@ class AnalysisResult(Protocol):
         """Every other file, by name."""
 
 
-Analyse = Callable[[bytes, Source], AnalysisResult]
+class Analyse(Protocol):
+    """Analyses one image."""
+
+    def __call__(self, data: bytes, source: Source, wanted: Wanted = PLAIN, /) -> AnalysisResult:
+        """The bytes of a file, where it came from, what is wanted beyond the plain result."""
 
 
 class Analyser(Protocol):
@@ -129,7 +133,7 @@ def _analysed(image: Image, analyse: Analyse) -> Analysed | Failed:
         bucket=None, key=image.key, version=None, sha256=hashlib.sha256(data).hexdigest()
     )
     try:
-        analysis = analyse(data, source)
+        analysis = analyse(data, source, image.wanted)
     except Exception as error:  # one image must not end the run
         return Failed(image, _sentence(error))
     return Analysed(image, analysis.record, analysis.files)

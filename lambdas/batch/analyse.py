@@ -9,7 +9,7 @@ from typing import Final
 
 from lambdas.classify.classify import classify
 from lambdas.detect.detect import detect
-from lambdas.report.fhir_references import FhirReferences
+from lambdas.report.fhir_references import NOBODY, FhirReferences
 from lambdas.report.formats import left_out, output_roles
 from lambdas.report.report import report
 from lambdas.shared.bundle import load_bundle, model_set
@@ -77,7 +77,7 @@ def analyse(
     detect_all: bool = False,
     formats: frozenset[str] = frozenset(),
     passthrough: frozenset[str] = frozenset(),
-    references: FhirReferences | None = None,
+    references: FhirReferences = NOBODY,
 ) -> Analysis:
     """Read, triage, localise and report one image. A bad image is a result: a rejected record.
 
@@ -89,7 +89,7 @@ def analyse(
         detect_all: Whether findings are wanted for negative images as well.
         formats: Optional outputs, from `lambdas.report.formats.parse_formats`.
         passthrough: DICOM attributes that go into the record, from `parse_passthrough`.
-        references: Whom a FHIR output is about; None to name nobody.
+        references: Whom a FHIR output is about.
 
     Raises:
         ContractError: What we shipped contradicts itself; no image is to blame.

@@ -41,6 +41,9 @@ class FhirReferences:
                 )
 
 
+NOBODY: Final = FhirReferences()
+
+
 def is_reference(value: str, kind: str) -> bool:
     """Whether a value is a reference to a resource of this type."""
     literal = rf"(https?://\S+/)?{kind}/{_ID}(/_history/{_ID})?"
@@ -54,4 +57,4 @@ def references_in(content: bytes) -> FhirReferences:
         subject, studies = report.get("subject", {}), report.get("imagingStudy") or [{}]
         return FhirReferences(subject.get("reference"), studies[0].get("reference"))
     except (ValueError, LookupError, TypeError, AttributeError, InvalidRequestError):
-        return FhirReferences()
+        return NOBODY

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from lambdas.report.fhir_references import FhirReferences
+from lambdas.report.fhir_references import NOBODY, FhirReferences
 from lambdas.report.formats import (
     DICOM_FORMATS,
     DICOM_GSPS,
@@ -25,7 +25,7 @@ def report(
     radiograph: Radiograph | None,
     data: bytes | None = None,
     formats: frozenset[str] = frozenset(),
-    references: FhirReferences | None = None,
+    references: FhirReferences = NOBODY,
     written_at: datetime | None = None,
 ) -> dict[str, bytes]:
     """Content of each file by its name.
@@ -36,7 +36,7 @@ def report(
         data: The source file; only DICOM formats of a DICOM image look at it.
         formats: Optional outputs, from `formats.parse_formats`. Those that `formats.left_out`
             names are not made; the caller puts its answer into the record.
-        references: Whom a FHIR output is about; None to name nobody.
+        references: Whom a FHIR output is about.
         written_at: For the times within DICOM and FHIR outputs; None for now, local.
 
     Raises:
@@ -61,7 +61,7 @@ def report(
         files[FORMAT_FILES[FHIR]] = fhir_bundle(
             record,
             pdf=files[REPORT_FILE],
-            references=references or FhirReferences(),
+            references=references,
             written_at=written_at,
         )
     return files

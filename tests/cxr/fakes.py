@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxr.wanted import PLAIN, Wanted
 from cxr.worker import Analyse
 from lambdas.shared.boxes import UnitBox
 from lambdas.shared.bundle import Bundle
@@ -52,7 +53,7 @@ class FakeAnalyser:
             os.kill(os.getpid(), signal.SIGKILL)
         yield self.analyse
 
-    def analyse(self, data: bytes, source: Source) -> FakeAnalysis:
+    def analyse(self, data: bytes, source: Source, wanted: Wanted = PLAIN, /) -> FakeAnalysis:
         verb, *arguments = data[1:].decode("utf-8", "replace").split(" ") if data else ["rejected"]
         if verb == "raise":
             raise RuntimeError("the graph met something new")
