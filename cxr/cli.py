@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from cxr import analyze_command, models_command
+from cxr import analyze_command, models_command, reviews_command
 from cxr.command_line import INCOMPLETE, INTERRUPTED, USAGE_ERROR, Parser, write_json
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _COMMANDS: Final = (
     analyze_command,
     models_command,
+    reviews_command,
 )
 """In the order of --help."""
 
