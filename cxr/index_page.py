@@ -14,10 +14,14 @@ from urllib.parse import quote
 
 from cxr.keys import SUMMARY_FILE, shown
 from cxr.results import ABNORMAL, NORMAL, REJECTED, Result, number_name
+from lambdas.report.formats import DICOM_GSPS, DICOM_PDF, DICOM_SR, FHIR
 from lambdas.report.words import RESEARCH_ONLY
 
 _SIGNS: Final = {ABNORMAL: "\u25b2", NORMAL: "\u25cf", REJECTED: "\u2715"}
 """Beside the colour: who cannot tell the colours apart can tell these."""
+
+_FORMAT_NAMES: Final = {DICOM_SR: "SR", DICOM_GSPS: "GSPS", DICOM_PDF: "DICOM PDF", FHIR: "FHIR"}
+"""Short enough for one line each."""
 
 
 def index_page(results: Sequence[Result], *, warnings: Sequence[str], model_set: str) -> bytes:
@@ -101,7 +105,11 @@ def _findings_cell(result: Result) -> str:
 
 
 def _links(result: Result) -> str:
-    links = [("Report", result.report_path), ("Record", result.record_path)]
+    links = [
+        ("Report", result.report_path),
+        ("Record", result.record_path),
+        *((short, result.format_paths.get(name)) for name, short in _FORMAT_NAMES.items()),
+    ]
     return "".join(
         f'<div><a href="{_url(path)}">{name}</a></div>' for name, path in links if path is not None
     )

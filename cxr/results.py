@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lambdas.report.formats import FORMATS
+from lambdas.report.formats import FORMAT_FILES, FORMATS
 from lambdas.report.words import compare_numbers
 from lambdas.shared.records import (
     RECORD_FILE,
@@ -108,6 +108,16 @@ class Result:
     def thumbnail_path(self) -> str | None:
         """Path of thumbnail.jpg below --out."""
         return f"{self.folder}/{THUMBNAIL_FILE}" if THUMBNAIL_FILE in self.files else None
+
+    @property
+    def settled_formats(self) -> frozenset[str]:
+        """Optional outputs that were asked for: made, or known to be impossible."""
+        return self.formats | {name for name, _ in self.left_out}
+
+    @property
+    def format_paths(self) -> dict[str, str]:
+        """Path below --out of each optional output, by its name."""
+        return {name: f"{self.folder}/{FORMAT_FILES[name]}" for name in sorted(self.formats)}
 
     @property
     def number_text(self) -> str:

@@ -139,8 +139,7 @@ def plan_run(
 
 def _has_all(result: Result, references: FhirReferences, wanted: Wanted) -> bool:
     """Whether a result holds what is wanted, as far as its image can have it."""
-    settled = result.formats | {name for name, _ in result.left_out}
-    if not wanted.formats <= settled:
+    if not wanted.formats <= result.settled_formats:
         return False
     return wanted.references in (NOBODY, references) or FHIR not in wanted.formats
 
@@ -148,7 +147,7 @@ def _has_all(result: Result, references: FhirReferences, wanted: Wanted) -> bool
 def _kept(result: Result, references: FhirReferences, wanted: Wanted) -> Wanted:
     """What is wanted of an image together with what its earlier result held."""
     return Wanted(
-        formats=wanted.formats | result.formats,
+        formats=wanted.formats | result.settled_formats,
         references=references if wanted.references == NOBODY else wanted.references,
         detect_all=wanted.detect_all or result.detected,
     )

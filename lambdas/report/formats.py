@@ -39,7 +39,7 @@ LIBRARIES: Final = {DICOM_SR: "highdicom", DICOM_GSPS: "highdicom", FHIR: "fhir.
 
 INSTALL: Final = "python -m pip install -e '.[formats]'"
 
-_NOT_DICOM: Final = "the source is {}; DICOM outputs need a DICOM source, whose study they join"
+_NOT_DICOM: Final = "the source is {}, and a DICOM output joins the study of a DICOM source"
 _REJECTED: Final = "the image was rejected, so there are no results to write"
 
 _ROLES: Final = {REPORT_FILE: "report", THUMBNAIL_FILE: "thumbnail"} | {
