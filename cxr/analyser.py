@@ -52,6 +52,7 @@ class BundlesAnalyser:
                     detect_all=self.detect_all or wanted.detect_all,
                     formats=wanted.formats,
                     references=wanted.references,
+                    passthrough=wanted.passthrough,
                 )
 
             yield analyse_source

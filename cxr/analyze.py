@@ -68,6 +68,7 @@ class AnalyzeOptions:
         detect_all: Whether to look for findings in normal images as well.
         formats: Optional outputs.
         fhir_references: Table of patients and studies for the FHIR output.
+        passthrough: DICOM attributes that go into the records.
         quiet: Whether to show no progress.
     """
 
@@ -79,6 +80,7 @@ class AnalyzeOptions:
     detect_all: bool = False
     formats: frozenset[str] = frozenset()
     fhir_references: Path | None = None
+    passthrough: frozenset[str] = frozenset()
     quiet: bool = False
 
 
@@ -218,7 +220,14 @@ def _wanting(
 ) -> Discovery:
     """The same images, each with what is wanted of it."""
     images = (
-        replace(image, wanted=Wanted(options.formats, references.get(image.key, NOBODY)))
+        replace(
+            image,
+            wanted=Wanted(
+                options.formats,
+                references.get(image.key, NOBODY),
+                passthrough=options.passthrough,
+            ),
+        )
         for image in found.images
     )
     return replace(found, images=tuple(images))

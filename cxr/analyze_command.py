@@ -28,6 +28,11 @@ analysed has them; PNG, JPEG, TIFF and rejected images do without, and the summa
 fhir.json names a patient only if --fhir-references does: a CSV with a first line
 key,patient,imaging_study and then, by image, such as a/1.dcm,Patient/123,ImagingStudy/456.
 
+No DICOM attribute that tells whose image it is goes into a record, unless --passthrough names it:
+StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID, AccessionNumber, PatientID, IssuerOfPatientID,
+StudyDate. The values stand in source_tags of record.json alone. With --force, records that are
+done already follow.
+
 exit code: 0 every image has a record; 1 some image has none (listed with the reason);
 2 the command cannot be followed; 130 interrupted by Ctrl-C
 """
@@ -75,6 +80,12 @@ def add_parser(commands: "Subcommands[Parser]") -> None:
         help="patient and imaging study of each image, for --formats fhir",
     )
     parser.add_argument(
+        "--passthrough",
+        default="",
+        metavar="LIST",
+        help="DICOM attributes to carry into the records, separated by commas (default: none)",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print the summary as JSON instead of a table"
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but failures")
@@ -89,6 +100,7 @@ def run(options: argparse.Namespace) -> int:
     from cxr.analyze import AnalyzeOptions, analyze
     from cxr.run_summary import as_json, print_failures, print_summary
     from lambdas.report.formats import parse_formats
+    from lambdas.shared.passthrough import parse_passthrough
 
     summary = analyze(
         AnalyzeOptions(
@@ -100,6 +112,7 @@ def run(options: argparse.Namespace) -> int:
             detect_all=options.detect_all,
             formats=parse_formats(options.formats),
             fhir_references=options.fhir_references,
+            passthrough=parse_passthrough(options.passthrough),
             quiet=options.quiet,
         ),
         console=Console(stderr=True),

@@ -150,6 +150,7 @@ def _kept(result: Result, references: FhirReferences, wanted: Wanted) -> Wanted:
         formats=wanted.formats | result.settled_formats,
         references=references if wanted.references == NOBODY else wanted.references,
         detect_all=wanted.detect_all or result.detected,
+        passthrough=wanted.passthrough,  # what identifies must be asked for anew, or is not there
     )
 
 

@@ -14,11 +14,13 @@ class Wanted:
         formats: From `parse_formats`.
         references: Whom a FHIR output is about.
         detect_all: Whether findings are wanted even if the image is normal.
+        passthrough: DICOM attributes for the record, from `parse_passthrough`.
     """
 
     formats: frozenset[str] = frozenset()
     references: FhirReferences = NOBODY
     detect_all: bool = False
+    passthrough: frozenset[str] = frozenset()
 
 
 PLAIN: Final = Wanted()
