@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from infra.runtime_api import (
     RuntimeApi,
 )
 from lambdas.shared.errors import InvalidRequestError
+from tests.infra.waiting import wait_for
 
 ARN = "arn:aws:lambda:eu-central-1:000000000000:function:classify"
 
@@ -262,11 +262,3 @@ def test_many_callers_take_turns(api, runtime, invoke) -> None:
     for _ in range(8):
         runtime.answer(note)
     assert seen == {outcome().payload for outcome in outcomes} == set(b"0 1 2 3 4 5 6 7".split())
-
-
-def wait_for(condition: Callable[[], bool], limit_s: float = 5) -> None:
-    """Poll with a deadline."""
-    tick, deadline = threading.Event(), time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline
-        tick.wait(0.01)
