@@ -152,8 +152,9 @@ class FolderResults:
         return checked_record(self.file(folder, RECORD_FILE))
 
     def file(self, folder: str, name: str) -> bytes:
-        """Another file of a result."""
-        place = self._place(folder)
+        """Another file of a result; its name may have a folder in front, as dicom/sr.dcm has."""
+        inner, _, name = name.rpartition("/")
+        place = self._place(f"{folder}/{inner}" if inner else folder)
         with _readable(place):
             descriptor = os.open(place / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path

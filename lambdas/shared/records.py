@@ -94,7 +94,7 @@ def analysed_record(
             "performed": detection_performed,
             "detectable": list(detector.label_names),
         },
-        "findings": [_finding(finding, facts) for finding in findings],
+        "findings": [finding_entry(finding, facts) for finding in findings],
     }
 
 
@@ -208,7 +208,8 @@ def _facts(facts: ImageFacts) -> Record:
     }
 
 
-def _finding(finding: Finding, facts: ImageFacts) -> Record:
+def finding_entry(finding: Finding, facts: ImageFacts) -> Record:
+    """A finding as `findings` of a record has it."""
     box = finding.box.in_pixels(width_px=facts.width_px, height_px=facts.height_px)
     return {
         "label": finding.label,

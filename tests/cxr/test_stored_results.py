@@ -66,8 +66,13 @@ def test_opened_record_must_be_valid(store: FolderResults, tmp_path: Path) -> No
         store.record("b.png")
 
 
-def test_other_files_of_a_result(store: FolderResults) -> None:
+def test_other_files_of_a_result(store: FolderResults, tmp_path: Path) -> None:
     assert store.file("a/2.dcm", "report.pdf") == b"%PDF of it"
+    (tmp_path / "a/2.dcm/dicom").mkdir()
+    (tmp_path / "a/2.dcm/dicom/sr.dcm").write_bytes(b"SR")
+    assert store.file("a/2.dcm", "dicom/sr.dcm") == b"SR"
+    with pytest.raises(InvalidRequestError):
+        store.file("a/2.dcm", "../2.dcm/report.pdf")
     with pytest.raises(StorageUnavailableError):
         store.file("a/2.dcm", "thumbnail.jpg")
 
