@@ -7,7 +7,10 @@ IMAGE_PYTHON := 3.13
 LOCKED := $(addprefix lambdas/,classify detect report) tests/containers/stand_in
 LOCK := $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --custom-compile-command "make lock"
 
-.PHONY: help demo check test demo-models lock format clean
+ENV ?= dev
+CDK := npx --yes aws-cdk@2.1148.1
+
+.PHONY: help demo check test demo-models synth deploy destroy lock format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/'
@@ -37,6 +40,16 @@ demo-models: .venv/all  ## make models/demo from nothing: about an hour and a ha
 	$(BIN)/python -m training.evaluate --data build/training-run/prepared --models models/demo \
 	  --out build/evaluation --write-operating-point
 
+synth: .venv/infra  ## write the CloudFormation template of ENV=dev, or another of cdk.json, to cdk.out
+	rm -rf cdk.out
+	$(BIN)/python -m infra.app $(ENV)
+
+deploy: synth     ## build the images, deploy what synth wrote; asks before it widens permissions
+	$(CDK) deploy --app cdk.out --all
+
+destroy: .venv/infra  ## delete the deployed stack of ENV; prod keeps buckets, key and logs
+	$(BIN)/python -m infra.destroy $(ENV)
+
 lock: .venv/dev   ## pin again what environment and images install; UPGRADE=--upgrade for the newest
 	$(LOCK) pyproject.toml --all-extras --python-version 3.11 --no-annotate -o constraints.txt
 	for folder in $(LOCKED); do \
@@ -65,6 +78,10 @@ $(BIN)/python:
 	$(PIP) -e '.[dev]'
 	@touch $@ .venv/inference
 
+.venv/infra: $(BIN)/python pyproject.toml
+	$(PIP) -e '.[infra]'
+	@touch $@
+
 .venv/all: $(BIN)/python pyproject.toml
-	$(PIP) -e '.[dev,training,export]'
-	@touch $@ .venv/dev .venv/inference
+	$(PIP) -e '.[dev,training,export,infra]'
+	@touch $@ .venv/dev .venv/inference .venv/infra

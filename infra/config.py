@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from infra.pipeline import STAGES, StageSpec
+from infra.pipeline import STAGES, Resources, StageSpec, stage_environment
 from infra.setting_readers import (
     READERS,
     REPOSITORY,
@@ -23,6 +23,7 @@ from infra.setting_readers import (
 )
 from lambdas.shared.errors import ConfigError
 from lambdas.shared.flow import Stage
+from lambdas.shared.metric_names import NAMESPACE
 
 CDK_JSON: Final = REPOSITORY / "cdk.json"
 
@@ -77,6 +78,11 @@ class Settings:
         return f"cxr-batch-{self.environment}"
 
     @property
+    def metrics_namespace(self) -> str:
+        """Of the functions' own metrics."""
+        return f"{NAMESPACE}/{self.environment}"
+
+    @property
     def stages(self) -> tuple[StageSpec, ...]:
         """`STAGES` with this environment's memory and concurrency."""
         return tuple(
@@ -86,6 +92,16 @@ class Settings:
                 max_concurrency=self.max_concurrency.get(stage.name, stage.max_concurrency),
             )
             for stage in STAGES
+        )
+
+    def environment_of(self, stage: StageSpec, resources: Resources) -> dict[str, str]:
+        """Environment variables of a stage's function, with what is set here."""
+        return stage_environment(
+            stage,
+            resources,
+            detect_all=self.detect_all,
+            formats=self.formats,
+            passthrough=self.passthrough,
         )
 
     @classmethod
