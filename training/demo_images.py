@@ -84,7 +84,7 @@ def _truncated_png(phantom: Phantom) -> bytes:
     return whole[: len(whole) // 3]
 
 
-def _dicom(
+def dicom_writer(
     syntax: uid.UID = uid.ExplicitVRLittleEndian, *, inverted: bool = False, **attributes: str
 ) -> Callable[[Phantom], bytes]:
     """A writer of DICOM files in one transfer syntax, with some attributes of its own."""
@@ -137,12 +137,12 @@ DEMO_IMAGES: Final = (
     DemoImage("png/03_colour_with_alpha.png", 2, _png_colour),
     DemoImage("jpeg/04_8_bit.jpg", 3, _jpeg_8_bit),
     DemoImage("tiff/05_16_bit_lzw.tif", 4, _tiff_16_bit),
-    DemoImage("dicom/06_monochrome2.dcm", 5, _dicom()),
-    DemoImage("dicom/07_monochrome1.dcm", 6, _dicom(inverted=True)),
+    DemoImage("dicom/06_monochrome2.dcm", 5, dicom_writer()),
+    DemoImage("dicom/07_monochrome1.dcm", 6, dicom_writer(inverted=True)),
     DemoImage(
         "dicom/08_rescaled_and_windowed.dcm",
         7,
-        _dicom(
+        dicom_writer(
             uid.ImplicitVRLittleEndian,
             RescaleSlope="0.5",
             RescaleIntercept="-100",
@@ -151,11 +151,11 @@ DEMO_IMAGES: Final = (
             WindowWidth="2048",
         ),
     ),
-    DemoImage("dicom/09_jpeg2000_lossless.dcm", 8, _dicom(uid.JPEG2000Lossless)),
-    DemoImage("dicom/10_jpegls_lossless.dcm", 9, _dicom(uid.JPEGLSLossless)),
-    DemoImage("dicom/11_rle.dcm", 10, _dicom(uid.RLELossless)),
+    DemoImage("dicom/09_jpeg2000_lossless.dcm", 8, dicom_writer(uid.JPEG2000Lossless)),
+    DemoImage("dicom/10_jpegls_lossless.dcm", 9, dicom_writer(uid.JPEGLSLossless)),
+    DemoImage("dicom/11_rle.dcm", 10, dicom_writer(uid.RLELossless)),
     DemoImage("dicom/IM000012", 11, _old_archive_dicom),
-    DemoImage("rejected/13_lateral_view.dcm", 12, _dicom(ViewPosition="LL")),
+    DemoImage("rejected/13_lateral_view.dcm", 12, dicom_writer(ViewPosition="LL")),
     DemoImage("rejected/14_truncated.png", 13, _truncated_png),
 )
 """A dozen to be analysed, two to be rejected."""
