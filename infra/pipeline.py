@@ -29,6 +29,10 @@ VISIBILITY_FACTOR: Final = 6
 """Visibility timeout over function timeout; AWS asks for at least 6, so that throttled invocations
 do not use up a message's receives (Lambda developer guide, "Using Lambda with Amazon SQS")."""
 
+BATCH_SECONDS: Final = 10
+"""Of each invocation, beside its images' own seconds: unpacking the batch, sending the answer. No
+image is begun with less than its own seconds left, so without these a batch of one never would."""
+
 QUEUE_RETENTION_DAYS: Final = 4
 DEAD_LETTER_RETENTION_DAYS: Final = 14
 """The most SQS keeps; a message's age counts from its first queue."""
@@ -67,7 +71,7 @@ class StageSpec:
     @property
     def timeout_seconds(self) -> int:
         """Enough for a whole batch of the slowest images."""
-        return self.batch_size * self.image_seconds
+        return BATCH_SECONDS + self.batch_size * self.image_seconds
 
     @property
     def visibility_seconds(self) -> int:
