@@ -6,13 +6,16 @@ a series or a device. A value that breaks its value representation, or cannot be
 is left empty, as type 2 allows. Without the UIDs there is no study to belong to, so no output.
 """
 
+import contextlib
+import logging
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from typing import Any, Final
 
+from pydicom import config
 from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.valuerep import PersonName
@@ -32,6 +35,9 @@ _TIME: Final = re.compile(
     r"(\d\d):?(?:(\d\d):?(?:(\d\d)(?:\.(\d{1,6}))?)?)?",
     re.ASCII,
 )
+
+_ASCII_SETS: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
+"""Terms of the default repertoire; PS3.3 C.12.1.1.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +75,7 @@ def read_context(data: bytes) -> StudyContext:
         MissingTagError: The file lacks a UID without which it belongs to no study.
         InputError: The file cannot be parsed.
     """
-    with warnings.catch_warnings():
-        # pydicom warns of values out of form, quoting them
-        warnings.simplefilter("ignore")
+    with _silence():
         dataset = parse_dicom(data)
         meta = getattr(dataset, "file_meta", Dataset())
         return StudyContext(
@@ -85,6 +89,19 @@ def read_context(data: bytes) -> StudyContext:
             burned_in=text(dataset, "BurnedInAnnotation") != "NO",
             display=display_of(dataset),
         )
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep pydicom from warning of values out of form: it quotes them, also into the log."""
+    log = logging.getLogger("pydicom")
+    was_disabled, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings(), config.disable_value_validation():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = was_disabled
 
 
 def is_uid(value: str) -> bool:
@@ -128,10 +145,10 @@ def _plain(dataset: FileDataset, keyword: str) -> str:
 
 
 def _character_set_is_known(dataset: FileDataset) -> bool:
-    """Whether Specific Character Set (0008,0005) names only sets that are decoded as they say."""
+    """Whether Specific Character Set (0008,0005) says how what is not ASCII is encoded."""
     value = _value(dataset, "SpecificCharacterSet")
-    terms = [value] if isinstance(value, str) else list(value or ())
-    return any(terms) and all(term in python_encoding for term in terms)
+    terms = {value} if isinstance(value, str) else set(value or ())
+    return bool(terms - _ASCII_SETS) and all(term in python_encoding for term in terms)
 
 
 def _short(dataset: FileDataset, keyword: str) -> str:
