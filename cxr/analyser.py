@@ -9,8 +9,9 @@ from typing import Final
 from cxr.keys import shown
 from cxr.wanted import PLAIN, Wanted
 from cxr.worker import Analyse, AnalysisResult
-from lambdas.batch.analyse import CLASSIFIER_FOLDER, DETECTOR_FOLDER, analyse, load_models
-from lambdas.shared.bundle import Bundle, load_bundle, model_set
+from lambdas.batch.analyse import analyse, load_models
+from lambdas.shared.bundle import CLASSIFIER, DETECTOR, Bundle, model_set
+from lambdas.shared.bundle import load_pair as load_bundles
 from lambdas.shared.errors import ConfigError
 from lambdas.shared.isolated_reader import IsolatedReader
 from lambdas.shared.records import Source
@@ -67,12 +68,10 @@ def load_pair(folder: Path) -> tuple[Bundle, Bundle]:
     if not folder.is_dir():
         raise ConfigError(
             f"there are no models at {shown(folder)}; name a folder that holds the bundles "
-            f"{CLASSIFIER_FOLDER}/ and {DETECTOR_FOLDER}/"
+            f"{CLASSIFIER}/ and {DETECTOR}/"
         )
-    return (
-        load_bundle(folder / CLASSIFIER_FOLDER, task="classification"),
-        load_bundle(folder / DETECTOR_FOLDER, task="detection"),
-    )
+    pair = load_bundles(folder)
+    return pair.classifier, pair.detector
 
 
 def bundles_analyser(folder: Path, *, detect_all: bool) -> BundlesAnalyser:

@@ -25,12 +25,9 @@ from cxr.stored_results import (
     parse_row,
 )
 from lambdas.shared.errors import ConfigError, InvalidRequestError, StorageUnavailableError
-from lambdas.shared.records import RECORD_FILE, Record
+from lambdas.shared.records import RECORD_FILE, RESULTS_PREFIX, Record
 
 SCHEME: Final = "s3://"
-
-RESULTS_PREFIX: Final = "results/"
-"""Where the pipelines write, below the prefix that a person names."""
 
 MAX_LISTED: Final = 5_000
 """Newest results that are listed: one request each the first time."""

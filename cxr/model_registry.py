@@ -22,8 +22,14 @@ from typing import IO, Any, Final, Protocol
 from cxr.analyser import load_pair
 from cxr.keys import shown
 from cxr.models_description import describe_models
-from lambdas.batch.analyse import CLASSIFIER_FOLDER, DETECTOR_FOLDER
-from lambdas.shared.bundle import FACTS_FILE, GRAPH_FILE, load_bundle, model_set
+from lambdas.shared.bundle import (
+    CLASSIFIER,
+    DETECTOR,
+    FACTS_FILE,
+    GRAPH_FILE,
+    load_bundle,
+    model_set,
+)
 from lambdas.shared.errors import (
     ConfigError,
     CxrError,
@@ -41,7 +47,7 @@ MAX_FILE_BYTES: Final = 4 * 1024**3
 _ARN: Final = re.compile(
     r"arn:aws[a-z-]*:sagemaker:(?P<region>[a-z0-9-]{9,16}):\d{12}:model-package/(?P<name>\S+)"
 )
-_FOLDERS: Final = {"classification": CLASSIFIER_FOLDER, "detection": DETECTOR_FOLDER}
+_FOLDERS: Final = {"classification": CLASSIFIER, "detection": DETECTOR}
 _CHUNK_BYTES: Final = 1024 * 1024
 
 

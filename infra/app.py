@@ -13,10 +13,10 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks, HIPAASecurityChecks
 
 from infra.config import Settings, read_context
-from infra.images import BUNDLE_TASKS, stage_context
+from infra.images import stage_context
 from infra.pipeline import STAGES
 from infra.stack import CxrStack
-from lambdas.shared.bundle import load_bundle
+from lambdas.shared.bundle import BUNDLE_TASKS, load_bundle
 from lambdas.shared.errors import CxrError
 
 CONTEXTS: Final = Path("build/images")

@@ -18,11 +18,8 @@ from typing import Final
 
 import lambdas
 from infra.pipeline import STAGES
-from lambdas.shared.bundle import FACTS_FILE, GRAPH_FILE, load_bundle
+from lambdas.shared.bundle import BUNDLE_TASKS, FACTS_FILE, GRAPH_FILE, load_bundle
 from lambdas.shared.errors import ConfigError
-
-BUNDLE_TASKS: Final = {"classifier": "classification", "detector": "detection"}
-"""Folder of each bundle, and the task it must be for."""
 
 STAGED_TIME_S: Final = 946_684_800
 """2000-01-01 UTC, the modification time of all that is staged; any fixed time would do."""

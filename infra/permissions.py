@@ -12,9 +12,10 @@ from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
 
-from infra.pipeline import INTAKE_PREFIX, RESULTS_PREFIX
+from infra.pipeline import INTAKE_PREFIX
 from infra.storage import DataBucket
 from lambdas.shared.flow import Stage
+from lambdas.shared.records import RESULTS_PREFIX
 
 SENDS_TO: Final[Mapping[Stage, tuple[Stage, ...]]] = {
     "classify": ("classify", "detect", "report"),

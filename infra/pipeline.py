@@ -17,11 +17,6 @@ from lambdas.shared.metric_names import NAMESPACE
 INTAKE_PREFIX: Final = "images/"
 """Where images are dropped; nothing else in the intake bucket is processed."""
 
-RESULTS_PREFIX: Final = "results/"
-
-EVENT_SOURCE: Final = "cxr-batch"
-EVENT_DETAIL_TYPE: Final = "Radiograph Processed"
-
 MODELS_FOLDER: Final = "/var/task/models"
 """Where an image holds its bundles."""
 

@@ -2,33 +2,21 @@
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 from lambdas.classify.classify import classify
 from lambdas.detect.detect import detect
 from lambdas.report.fhir_references import NOBODY, FhirReferences
-from lambdas.report.formats import left_out, output_roles
-from lambdas.report.report import report
-from lambdas.shared.bundle import load_bundle, model_set
+from lambdas.report.finish import Analysis, Found, finish
+from lambdas.shared.bundle import BundlePair, load_pair
 from lambdas.shared.errors import InputError
 from lambdas.shared.findings import Finding, Triage
 from lambdas.shared.flow import FIRST_STAGE, Stage, next_stage
 from lambdas.shared.isolated_reader import IsolatedReader
 from lambdas.shared.onnx_model import OnnxModel
 from lambdas.shared.radiograph import Radiograph
-from lambdas.shared.records import (
-    Record,
-    Source,
-    analysed_record,
-    complete,
-    rejected_record,
-)
-
-CLASSIFIER_FOLDER: Final = "classifier"
-DETECTOR_FOLDER: Final = "detector"
+from lambdas.shared.records import Source
 
 
 @dataclass(frozen=True)
@@ -39,22 +27,14 @@ class Models:
     detector: OnnxModel
 
     @cached_property
+    def pair(self) -> BundlePair:
+        """Their bundles."""
+        return BundlePair(self.classifier.bundle, self.detector.bundle)
+
+    @property
     def model_set(self) -> str:
         """16 hex that name what made a result."""
-        return model_set(self.classifier.bundle, self.detector.bundle)
-
-
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """What became of one image.
-
-    Attributes:
-        record: Final; written last, as record.json.
-        files: Every other file of the result, by name.
-    """
-
-    record: Record
-    files: dict[str, bytes]
+        return self.pair.model_set
 
 
 def load_models(folder: Path, *, threads: int | None = None) -> Models:
@@ -63,9 +43,10 @@ def load_models(folder: Path, *, threads: int | None = None) -> Models:
     Raises:
         ContractError: A bundle is missing, malformed, or not what it says.
     """
-    classifier = load_bundle(folder / CLASSIFIER_FOLDER, task="classification")
-    detector = load_bundle(folder / DETECTOR_FOLDER, task="detection")
-    return Models(OnnxModel(classifier, threads=threads), OnnxModel(detector, threads=threads))
+    pair = load_pair(folder)
+    return Models(
+        OnnxModel(pair.classifier, threads=threads), OnnxModel(pair.detector, threads=threads)
+    )
 
 
 def analyse(
@@ -99,10 +80,8 @@ def analyse(
     rejection: InputError | None = None
     triage: Triage | None = None
     findings: tuple[Finding, ...] | None = None
-    files: dict[str, bytes] = {}
-    record: Record = {}
     stage: Stage | None = FIRST_STAGE
-    while stage is not None:
+    while stage is not None and stage != "report":
         if stage == "classify":
             try:
                 radiograph = reader.read(data)
@@ -112,61 +91,24 @@ def analyse(
             if radiograph is not None:
                 triage = classify(radiograph, model=models.classifier)
                 clock.lap("classify_ms")
-        elif stage == "detect" and radiograph is not None:
+        elif radiograph is not None:
             findings = detect(radiograph, model=models.detector)
             clock.lap("detect_ms")
-        elif stage == "report":
-            record = _record(source, models, radiograph, rejection, triage, findings)
-            files = report(
-                record, radiograph=radiograph, data=data, formats=formats, references=references
-            )
-            clock.lap("report_ms")
         stage = next_stage(
             stage,
             rejected=rejection is not None,
             positive=triage is not None and triage.positive,
             detect_all=detect_all,
         )
-    timings = {"finished_at": datetime.now(UTC).isoformat(timespec="seconds"), **clock.laps}
-    final = complete(
-        record,
-        outputs=output_roles(files),
-        timings=timings,
-        left_out=left_out(record, data=data, formats=formats),
-        source_tags=reader.read_tags(data, passthrough),
-    )
-    return Analysis(final, files)
-
-
-def _record(
-    source: Source,
-    models: Models,
-    radiograph: Radiograph | None,
-    rejection: InputError | None,
-    triage: Triage | None,
-    findings: tuple[Finding, ...] | None,
-) -> Record:
-    classifier, detector = models.classifier.bundle, models.detector.bundle
-    if radiograph is None or triage is None:
-        if rejection is None:
-            raise AssertionError("an image without triage has been rejected")
-        return rejected_record(
-            source=source,
-            facts=None,
-            error=rejection,
-            classifier=classifier,
-            detector=detector,
-            model_set=models.model_set,
-        )
-    return analysed_record(
+    return finish(
+        Found(radiograph, triage, findings, rejection),
         source=source,
-        facts=radiograph.facts,
-        triage=triage,
-        findings=findings or (),
-        detection_performed=findings is not None,
-        classifier=classifier,
-        detector=detector,
-        model_set=models.model_set,
+        pair=models.pair,
+        data=data,
+        timings=clock.laps,
+        formats=formats,
+        references=references,
+        source_tags=reader.read_tags(data, passthrough),
     )
 
 

@@ -196,11 +196,16 @@ def _rejection(record: Record) -> list[Block]:
     ]
     if record["image"]:
         return [*blocks, facts_panel(record["image"], width=WIDTH_PT / 2), gap(14)]
-    digest = words.short_digest(record["source"]["sha256"])
+    digest = record["source"]["sha256"]
+    if digest is None:  # too large to be read
+        return blocks
     return [
         *blocks,
         section("Image", width=WIDTH_PT),
-        body(f"Of a refused file only the digest is kept. SHA-256 {digest}.", after=14),
+        body(
+            f"Of a refused file only the digest is kept. SHA-256 {words.short_digest(digest)}.",
+            after=14,
+        ),
     ]
 
 

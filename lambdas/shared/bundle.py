@@ -7,6 +7,7 @@ contract. A bundle whose parts do not belong together does not load.
 import functools
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,11 @@ from lambdas.shared.radiograph import PIPELINE_VERSION
 
 GRAPH_FILE: Final = "model.onnx"
 FACTS_FILE: Final = "model.json"
+
+CLASSIFIER: Final = "classifier"
+DETECTOR: Final = "detector"
+BUNDLE_TASKS: Final = {CLASSIFIER: "classification", DETECTOR: "detection"}
+"""Folder of each bundle of a pair, and the task it must be for."""
 
 NOT_FOR_PATIENTS: Final = (
     "Thresholds not valid on patients: the {task} model was trained on {kind}."
@@ -97,14 +103,31 @@ def load_bundle(folder: Path, *, task: str | None = None) -> Bundle:
         ModelMismatchError: model.onnx is not the file that model.json describes, or the facts
             contradict each other.
     """
-    facts_path, graph_path = folder / FACTS_FILE, folder / GRAPH_FILE
-    for path in (facts_path, graph_path):
-        if not path.is_file():
-            raise ConfigError(
-                f"model bundle {folder}: {path.name} is missing; a bundle is a folder with "
-                f"{GRAPH_FILE} and {FACTS_FILE}, as `python -m export` writes it"
-            )
-    text = facts_path.read_bytes()
+    _require(folder, FACTS_FILE)
+    _require(folder, GRAPH_FILE)
+    bundle = load_facts(folder, task=task)
+    with bundle.graph_path.open("rb") as graph:
+        actual = hashlib.file_digest(graph, "sha256").hexdigest()
+    if actual != bundle.facts["sha256"]:
+        raise ModelMismatchError(
+            f"model bundle {folder}: {GRAPH_FILE} has sha256 {actual}, but {FACTS_FILE} says "
+            f"{bundle.facts['sha256']}; copy the bundle again or export it anew"
+        )
+    return bundle
+
+
+def load_facts(folder: Path, *, task: str | None = None) -> Bundle:
+    """Read and check model.json alone: all that a stage must know of a model it does not run.
+
+    Args:
+        folder: Holds model.json.
+        task: Expected task; None for any.
+
+    Raises:
+        ConfigError: model.json is missing or malformed.
+        ModelMismatchError: The facts contradict each other.
+    """
+    text = _require(folder, FACTS_FILE).read_bytes()
     try:
         facts = json.loads(text)
     except ValueError as error:
@@ -118,14 +141,39 @@ def load_bundle(folder: Path, *, task: str | None = None) -> Bundle:
     _check_consistency(folder, facts)
     if task is not None and facts["task"] != task:
         raise ConfigError(f"model bundle {folder} is for {facts['task']}, expected {task}")
-    with graph_path.open("rb") as graph:
-        actual = hashlib.file_digest(graph, "sha256").hexdigest()
-    if actual != facts["sha256"]:
-        raise ModelMismatchError(
-            f"model bundle {folder}: {GRAPH_FILE} has sha256 {actual}, but {FACTS_FILE} says "
-            f"{facts['sha256']}; copy the bundle again or export it anew"
-        )
     return Bundle(folder=folder, facts=facts, digest=hashlib.sha256(text).hexdigest())
+
+
+@dataclass(frozen=True)
+class BundlePair:
+    """The classifier's and the detector's bundle: together they name what made a result."""
+
+    classifier: Bundle
+    detector: Bundle
+
+    @functools.cached_property
+    def model_set(self) -> str:
+        """16 hex that name what made a result."""
+        return model_set(self.classifier, self.detector)
+
+
+def load_pair(folder: Path, *, graphs: Collection[str] | None = None) -> BundlePair:
+    """Read and check the bundles `classifier` and `detector` in a folder.
+
+    Args:
+        folder: Holds the two.
+        graphs: Of which of the two the graph must be there and right; None for both.
+
+    Raises:
+        ContractError: A bundle is missing, malformed, or not what it says.
+    """
+    bundles = {
+        name: (load_bundle if graphs is None or name in graphs else load_facts)(
+            folder / name, task=task
+        )
+        for name, task in BUNDLE_TASKS.items()
+    }
+    return BundlePair(**bundles)
 
 
 def model_set(classifier: Bundle, detector: Bundle) -> str:
@@ -167,6 +215,15 @@ def _check_consistency(folder: Path, facts: dict[str, Any]) -> None:
             problems.append("operating_curve: names a label that the model does not have")
     if problems:
         raise ModelMismatchError(f"model bundle {folder}: {FACTS_FILE}: " + "; ".join(problems))
+
+
+def _require(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise ConfigError(
+            f"model bundle {folder}: {name} is missing; a bundle is a folder with "
+            f"{GRAPH_FILE} and {FACTS_FILE}, as `python -m export` writes it"
+        )
+    return folder / name
 
 
 @functools.cache

@@ -10,6 +10,7 @@
       TransientError         the same call may work later
         StorageUnavailableError
         ThrottledError
+        OutOfTimeError           the next invocation has more
       ContractError          we shipped something inconsistent; alarm
         ModelMismatchError       a bundle and its graph or digest disagree
         ConfigError
@@ -81,6 +82,10 @@ class ThrottledError(TransientError):
     """A service asked to slow down."""
 
 
+class OutOfTimeError(TransientError):
+    """Too little time is left to finish an image, so it was not begun."""
+
+
 class ContractError(CxrError):
     """We shipped something inconsistent; retrying cannot help, and somebody must be told."""
 
@@ -97,7 +102,11 @@ class ParityError(ContractError):
     """Two forms of one model give different answers."""
 
 
-RETRYABLE: Final[tuple[type[TransientError], ...]] = (StorageUnavailableError, ThrottledError)
+RETRYABLE: Final[tuple[type[TransientError], ...]] = (
+    StorageUnavailableError,
+    ThrottledError,
+    OutOfTimeError,
+)
 """What a retry may cure; queue handlers and the archive's state machine read this one list."""
 
 PERMANENT: Final[tuple[type[CxrError], ...]] = (

@@ -15,6 +15,9 @@ import jsonschema
 from lambdas.shared.errors import ContractError
 from lambdas.shared.records import Record
 
+EVENT_SOURCE: Final = "cxr-batch"
+EVENT_DETAIL_TYPE: Final = "Radiograph Processed"
+
 EVENT_VERSION: Final = "1.0.0"
 """Of event.schema.json."""
 

@@ -27,6 +27,7 @@ UNIT_DECIMALS: Final = 6
 RECORD_FILE: Final = "record.json"
 REPORT_FILE: Final = "report.pdf"
 THUMBNAIL_FILE: Final = "thumbnail.jpg"
+RESULTS_PREFIX: Final = "results/"
 
 Record = dict[str, Any]
 
@@ -39,20 +40,25 @@ class Source:
         bucket: None for a file in a folder.
         key: Object key, or path below the folder with `/` between its parts.
         version: Version id, else ETag; None for a file in a folder.
-        sha256: Hex digest of the bytes.
+        sha256: Hex digest of the bytes; None where an object was too large to be read.
     """
 
     bucket: str | None
     key: str
     version: str | None
-    sha256: str
+    sha256: str | None
 
     @property
     def image_id(self) -> str:
         """32 hex that name this image without saying anything of it."""
         if self.bucket is None:
-            return _digest("folder", self.key, self.sha256)
+            return _digest("folder", self.key, self.sha256 or "")
         return image_id_of(self.bucket, self.key, self.version)
+
+
+def result_key(model_set: str, image_id: str, file: str) -> str:
+    """Key of a file of a result in a bucket; digests alone, so it says nothing of the image."""
+    return f"{RESULTS_PREFIX}{model_set}/{image_id}/{file}"
 
 
 def image_id_of(bucket: str, key: str, version: str | None) -> str:
@@ -142,9 +148,13 @@ def complete(
         "left_out": [dict(entry) for entry in left_out],
         "timings": dict(timings),
     }
-    problems = [problem.message for problem in record_validator().iter_errors(final)]
-    if problems:
-        raise ContractError("record.json would break its schema: " + "; ".join(problems))
+    # places, not values: the source's key is among them
+    wrong = [
+        f"{problem.json_path} ({problem.validator})"
+        for problem in record_validator().iter_errors(final)
+    ]
+    if wrong:
+        raise ContractError("record.json would break its schema at " + ", ".join(wrong))
     return final
 
 
