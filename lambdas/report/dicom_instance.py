@@ -46,7 +46,7 @@ UTF_8: Final = "ISO_IR 192"
 _TEXT: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """Value representations that a character set concerns; PS3.5 6.1.2.2."""
 
-_OF_ONE_RUN: Final = frozenset({"outputs", "left_out", "timings"})
+_OF_ONE_RUN: Final = frozenset({"outputs", "left_out", "source_tags", "timings"})
 """Fields of a record that depend on what was asked for and when, not on what was found."""
 
 _LONG_CHARACTERS: Final = 64
