@@ -32,6 +32,7 @@ ONE_MODULE_ONLY = {
     "onnxruntime": "lambdas/shared/onnx_model.py",
     "boto3": "lambdas/shared/storage.py",
     "aws_lambda_powertools": "lambdas/shared/telemetry.py",
+    "pyarrow": "lambdas/lake/parquet.py",
 }
 """Within lambdas: each of these stands in one module."""
 

@@ -1,0 +1,1 @@
+"""The data lake: records as two tables, in partitioned Parquet."""
