@@ -2,9 +2,11 @@
 
 An image here is a file that starts with a zero byte, so that it is no text. What follows decides:
 `abnormal`, `rejected`, `raise`, `die`, `die-once PATH`, `sleep SECONDS PATH`; all else is normal.
+`dicom` at the end gives the image a study that DICOM outputs can join.
 """
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -15,6 +17,8 @@ from typing import Any
 
 from cxr.wanted import PLAIN, Wanted
 from cxr.worker import Analyse
+from lambdas.report.fhir_references import FhirReferences
+from lambdas.report.formats import FHIR, FORMAT_FILES, FORMATS, output_roles
 from lambdas.shared.boxes import UnitBox
 from lambdas.shared.bundle import Bundle
 from lambdas.shared.errors import ModelMismatchError, UnreadableImageError
@@ -65,9 +69,31 @@ class FakeAnalyser:
         if verb == "sleep":
             Path(arguments[1]).touch()
             time.sleep(float(arguments[0]))
-        record = record_of(source, verb, detect_all=self.detect_all, model_set=self.model_set)
+        detect_all = self.detect_all or wanted.detect_all
+        record = record_of(source, verb, detect_all=detect_all, model_set=self.model_set)
         files = {"report.pdf": b"%PDF-1.4 of " + data, "thumbnail.jpg": b"\xff\xd8\xff of " + data}
+        possible = FORMATS if arguments[-1:] == ["dicom"] else {FHIR}
+        for name in sorted(wanted.formats & possible):
+            content = fhir_of(wanted.references) if name == FHIR else b"DICM of " + data
+            files[FORMAT_FILES[name]] = content
+        record |= {
+            "outputs": output_roles(files),
+            "left_out": [
+                {"format": name, "reason": "no study to join"}
+                for name in sorted(wanted.formats - possible)
+            ],
+        }
         return FakeAnalysis(record, files)
+
+
+def fhir_of(references: FhirReferences) -> bytes:
+    """As much of a fhir.json as names somebody."""
+    report: dict[str, Any] = {"resourceType": "DiagnosticReport"}
+    if references.patient:
+        report["subject"] = {"reference": references.patient}
+    if references.imaging_study:
+        report["imagingStudy"] = [{"reference": references.imaging_study}]
+    return json.dumps({"entry": [{"resource": report}]}).encode()
 
 
 def bundle(task: str) -> Bundle:
