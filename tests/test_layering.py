@@ -43,6 +43,10 @@ AWS_ALONE = {
 }
 """With the handlers: what inference on a laptop neither imports nor installs the libraries of."""
 
+OF_FORMATS = {"highdicom", "fhir", "pydantic"}
+"""Libraries of the `formats` extra: imported by the modules that write an optional output, which
+are themselves imported only when one is asked for."""
+
 STAGES = {"classify", "detect", "report"}
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base", "manager"}
@@ -67,6 +71,10 @@ def imports(path: Path) -> set[str]:
 def on_aws_alone(path: Path) -> bool:
     """Whether a file is one of those that need the AWS libraries; a stage's work is not."""
     return relative(path) in AWS_ALONE or relative(path).endswith("/handler.py")
+
+
+def imports_one_of(path: Path, libraries: set[str]) -> bool:
+    return bool({name.split(".")[0] for name in imports(path)} & libraries)
 
 
 def relative(path: Path) -> str:
@@ -135,6 +143,16 @@ def test_library_has_one_home(library: str, home: str) -> None:
     assert users <= {home}
 
 
+def test_libraries_of_formats_stay_with_the_formats() -> None:
+    users = {relative(path) for path in modules(*PACKAGES) if imports_one_of(path, OF_FORMATS)}
+    assert users == {
+        "lambdas/report/dicom_codes.py",
+        "lambdas/report/dicom_sr.py",
+        "lambdas/report/presentation_state.py",
+        "lambdas/report/fhir.py",
+    }
+
+
 def test_no_file_is_named_for_nothing() -> None:
     named = [relative(path) for path in modules(*PACKAGES) if path.stem in FORBIDDEN_NAMES]
     assert named == []
@@ -153,7 +171,7 @@ def test_production_imports_neither_torch_nor_a_cloud() -> None:
     names = [
         relative(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for path in modules("lambdas", "cxr")
-        if not on_aws_alone(path)
+        if not on_aws_alone(path) and not imports_one_of(path, OF_FORMATS)
     ]
     code = (
         "import importlib, json, os, sys\n"
@@ -171,5 +189,6 @@ def test_production_imports_neither_torch_nor_a_cloud() -> None:
     )
     assert result.returncode == 0, result.stderr
     loaded, telemetry = json.loads(result.stdout)
-    assert not set(loaded) & (NEVER_IN_LAMBDAS | {"onnxruntime", "boto3", "pandas", "scipy"})
+    heavy = {"onnxruntime", "boto3", "pandas", "scipy"} | OF_FORMATS
+    assert not set(loaded) & (NEVER_IN_LAMBDAS | heavy)
     assert telemetry is None, "importing a module must not change the environment"
