@@ -54,6 +54,8 @@ _BUSY: Final = {
 }
 """Later, perhaps, whatever the HTTP status says."""
 
+_SLOW_DOWN: Final = {"SlowDown", "RequestLimitExceeded"}
+
 _LATER: Final = (HTTPClientError, ConnectionError, IncompleteReadError, ResponseStreamingError)
 
 _CONTENT_TYPES: Final = {
@@ -226,7 +228,7 @@ def _translated(doing: str) -> Iterator[None]:
     except ClientError as error:
         code = _code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if "Throttl" in code or code in ("SlowDown", "TooManyRequests", "RequestLimitExceeded"):
+        if status == 429 or "Throttl" in code or code in _SLOW_DOWN:
             raise ThrottledError(f"{doing}: AWS asked to slow down ({code})") from error
         if status >= 500 or code in _BUSY:
             raise StorageUnavailableError(f"{doing}: AWS answered {code}") from error

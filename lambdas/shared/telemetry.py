@@ -4,6 +4,7 @@ Logs carry image_id, names and counts: never keys, pixels, patient tags, events,
 error that is not our own.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -28,9 +29,11 @@ UNITS: Final = {
 }
 """All others are counts."""
 
+NAMESPACE_VARIABLE: Final = "POWERTOOLS_METRICS_NAMESPACE"
+
 # Powertools reads service and log level from the environment, so these three are made on import.
 logger: Final = Logger(utc=True, location=None)
-metrics: Final = Metrics()
+metrics: Final = Metrics(namespace=os.environ.get(NAMESPACE_VARIABLE, metric_names.NAMESPACE))
 tracer: Final = Tracer(auto_patch=False)
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -67,6 +70,16 @@ def fault(error: BaseException) -> None:
     level("image failed; its message stays", extra=details)
 
 
+def _flush() -> None:
+    """Write the metrics; images that are done must not be done again for want of a figure."""
+    if metrics.metric_set:
+        try:
+            metrics.flush_metrics()
+        except Exception as error:
+            logger.error("metrics are lost", extra={"error": type(error).__name__})
+            metrics.clear_metrics()
+
+
 def queue_handler(one: Callable[[str, Callable[[], int]], None]) -> Handler:
     """A Lambda handler over an SQS batch, where one message's failure is never another's.
 
@@ -99,8 +112,7 @@ def queue_handler(one: Callable[[str, Callable[[], int]], None]) -> Handler:
                 )
             )
         finally:
-            if metrics.metric_set:
-                metrics.flush_metrics()
+            _flush()
 
     traced: Handler = tracer.capture_lambda_handler(
         handler, capture_response=False, capture_error=False
