@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --custom-compile-co
 ENV ?= dev
 CDK := npx --yes aws-cdk@2.1148.1
 
-.PHONY: help demo check test demo-models synth deploy destroy lock format clean
+.PHONY: help demo local trial-local check test demo-models synth deploy destroy lock format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/'
@@ -18,6 +18,12 @@ help:             ## list the targets
 demo: .venv/inference  ## draw demo images, analyse them, say where to look
 	$(BIN)/python -m training.demo_images --out $(DEMO)/images
 	$(BIN)/cxr analyze $(DEMO)/images --out $(DEMO)/results
+
+local: .venv/local $(DEMO)/images/README.txt  ## the whole cloud on this machine, until Ctrl-C
+	$(BIN)/cxr local
+
+trial-local: .venv/local $(DEMO)/images/README.txt  ## 500 images through it, with duplicates, delays and killed workers
+	$(BIN)/python -m infra.local_trial --images 500 --seed 1 --from $(DEMO)/images
 
 check: .venv/dev  ## lint, types, fast tests: under a minute
 	$(BIN)/ruff check .
@@ -66,6 +72,9 @@ format: .venv/dev ## rewrite the sources in house style
 clean:            ## remove the environment and all that was built
 	rm -rf .venv build
 
+$(DEMO)/images/README.txt: | .venv/inference
+	$(BIN)/python -m training.demo_images --out $(DEMO)/images
+
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, this is {v[0]}.{v[1]}; name another with PYTHON=…")'
 	$(PYTHON) -m venv .venv
@@ -76,6 +85,10 @@ $(BIN)/python:
 
 .venv/dev: $(BIN)/python pyproject.toml
 	$(PIP) -e '.[dev]'
+	@touch $@ .venv/inference .venv/local
+
+.venv/local: $(BIN)/python pyproject.toml
+	$(PIP) -e '.[local]'
 	@touch $@ .venv/inference
 
 .venv/infra: $(BIN)/python pyproject.toml
@@ -86,4 +99,4 @@ $(BIN)/python:
 .venv/all: $(BIN)/python pyproject.toml
 	$(PIP) -e '.[dev,training,export,infra]'
 	! command -v npm >/dev/null || npm install --silent --prefix .venv/node fhir@4.12.0
-	@touch $@ .venv/dev .venv/inference .venv/infra
+	@touch $@ .venv/dev .venv/inference .venv/infra .venv/local
