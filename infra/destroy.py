@@ -101,14 +101,7 @@ def empty(s3: Any, bucket: str) -> int:
     """Delete every version of every object; how many there were, 0 where the bucket is gone."""
     count = 0
     try:
-        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-            found = [
-                {"Key": version["Key"], "VersionId": version["VersionId"]}
-                for kind in ("Versions", "DeleteMarkers")
-                for version in page.get(kind, ())
-            ]
-            if not found:
-                continue
+        while found := _first_versions(s3, bucket):
             answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
             if failed := answer.get("Errors"):
                 raise StorageUnavailableError(
@@ -145,6 +138,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{message}\n")
         return 1
     return 0
+
+
+def _first_versions(s3: Any, bucket: str) -> list[dict[str, str]]:
+    """At most 1,000, which is as many as one request deletes."""
+    page = s3.list_object_versions(Bucket=bucket, MaxKeys=1000)
+    return [
+        {"Key": version["Key"], "VersionId": version["VersionId"]}
+        for kind in ("Versions", "DeleteMarkers")
+        for version in page.get(kind, ())
+    ]
 
 
 def _resources(cloudformation: Any, stack: str) -> Iterator[tuple[str, str, str]]:
