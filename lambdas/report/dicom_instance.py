@@ -50,6 +50,7 @@ _OF_ONE_RUN: Final = frozenset({"outputs", "left_out", "source_tags", "timings"}
 """Fields of a record that depend on what was asked for and when, not on what was found."""
 
 _LONG_CHARACTERS: Final = 64
+_TEXT_CHARACTERS: Final = 10_000
 
 
 def name_based_uuid(*names: str) -> uuid.UUID:
@@ -96,6 +97,11 @@ def long_string(value: str, characters: int = _LONG_CHARACTERS) -> str:
         character if character.isprintable() and character != "\\" else " " for character in value
     )
     return " ".join(plain.split())[:characters].strip()
+
+
+def text_value(value: str) -> str:
+    """A text fit for UT: one line, never empty."""
+    return long_string(value, _TEXT_CHARACTERS) or "(blank)"
 
 
 def add_patient_and_study(dataset: Dataset, context: StudyContext) -> None:

@@ -9,7 +9,7 @@ That is the frame of a record's `box`, so nothing is rescaled.
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, ComputedRadiographyImageStorage
 
 from lambdas.report.dicom_context import StudyContext
 from lambdas.report.dicom_instance import long_string, result_uid
@@ -17,9 +17,14 @@ from lambdas.shared.records import Record
 
 
 def identified_image(context: StudyContext) -> Dataset:
-    """The image as highdicom wants it: what it is, but not of whom, which it would log."""
+    """The image as highdicom wants it: what it is, but not of whom, which it would log.
+
+    Its class is a stand-in: highdicom looks up what it may copy from an image of the class, fails
+    on retired and private ones, and wants frames of those that may have several.
+    `name_image_class` puts the class itself into what has been made.
+    """
     image = Dataset()
-    image.SOPClassUID = context.sop_class_uid
+    image.SOPClassUID = ComputedRadiographyImageStorage
     image.SOPInstanceUID = context.sop_instance_uid
     image.SeriesInstanceUID = context.series_instance_uid
     image.StudyInstanceUID = context.study_instance_uid
@@ -28,6 +33,13 @@ def identified_image(context: StudyContext) -> Dataset:
     for keyword in context.attributes:
         setattr(image, keyword, None)
     return image
+
+
+def name_image_class(dataset: Dataset, context: StudyContext) -> None:
+    """Replace the stand-in of `identified_image`; the image is all that is referred to."""
+    for element in dataset.iterall():
+        if element.keyword == "ReferencedSOPClassUID":
+            element.value = context.sop_class_uid
 
 
 def box_outline(box: Record) -> npt.NDArray[np.float64]:

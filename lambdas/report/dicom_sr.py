@@ -52,9 +52,15 @@ from lambdas.report.dicom_instance import (
     add_series,
     device_uid,
     result_uid,
+    text_value,
     to_bytes,
 )
-from lambdas.report.dicom_region import box_outline, identified_image, tracking
+from lambdas.report.dicom_region import (
+    box_outline,
+    identified_image,
+    name_image_class,
+    tracking,
+)
 from lambdas.report.formats import DICOM_SR
 from lambdas.shared.records import Record
 
@@ -101,6 +107,7 @@ def structured_report(record: Record, context: StudyContext, *, written_at: date
     )
     if LOCAL_SCHEME in _schemes(record):
         dataset.CodingSchemeIdentificationSequence = [scheme_identification()]
+    name_image_class(dataset, context)
     add_patient_and_study(dataset, context)
     add_series(dataset, record, role=DICOM_SR, modality=MODALITY, what="findings")
     add_equipment(dataset, record)
@@ -134,7 +141,8 @@ def _triage(record: Record, image: Dataset) -> MeasurementsAndQualitativeEvaluat
     triage = record["triage"]
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
-            identifier=f"Triage: {words.number_name(triage)}", uid=result_uid(record, "triage")
+            identifier=text_value(f"Triage: {words.number_name(triage)}"),
+            uid=result_uid(record, "triage"),
         ),
         finding_type=concept(triage["label"], triage.get("code")),
         algorithm_id=_algorithm(
@@ -177,13 +185,13 @@ def _algorithm(model: Record, *parameters: str) -> AlgorithmIdentification:
     """TID 4019: name and version, then what a reader of the number must know."""
     trained = model["trained_on"]
     return AlgorithmIdentification(
-        name=model["name"],
-        version=model["version"],
+        name=text_value(model["name"]),
+        version=text_value(model["version"]),
         family=codes.DCM.ArtificialIntelligence,
         parameters=[
             *parameters,
-            f"Architecture: {model['architecture']}",
-            f"Trained on {trained['kind']}: {trained['description']}",
+            text_value(f"Architecture: {model['architecture']}"),
+            text_value(f"Trained on {trained['kind']}: {trained['description']}"),
             f"SHA-256 of the model: {model['sha256']}",
         ],
     )
@@ -206,7 +214,7 @@ def _comments(record: Record) -> list[TextContentItem]:
         words.detectable(record),
     )
     return [
-        TextContentItem(name=_COMMENT, value=text, relationship_type=_CONTAINS)
+        TextContentItem(name=_COMMENT, value=text_value(text), relationship_type=_CONTAINS)
         for text in sentences
     ]
 

@@ -38,7 +38,12 @@ from lambdas.report.dicom_instance import (
     result_uid,
     to_bytes,
 )
-from lambdas.report.dicom_region import box_outline, identified_image, tracking
+from lambdas.report.dicom_region import (
+    box_outline,
+    identified_image,
+    name_image_class,
+    tracking,
+)
 from lambdas.report.formats import DICOM_GSPS
 from lambdas.report.keys import Rectangle, place_keys
 from lambdas.report.palette import COLOURS, finding_style
@@ -90,6 +95,7 @@ def presentation_state(record: Record, context: StudyContext, *, written_at: dat
     dataset.update({element.tag: element for element in context.display.modality})
     if context.display.voi is not None:
         dataset.SoftcopyVOILUTSequence = [context.display.voi]
+    name_image_class(dataset, context)
     add_patient_and_study(dataset, context)
     add_series(dataset, record, role=DICOM_GSPS, modality=MODALITY, what="boxes")
     add_equipment(dataset, record)

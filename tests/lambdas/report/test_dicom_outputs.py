@@ -174,6 +174,26 @@ def test_another_result_of_the_same_image_has_other_uids(
     assert len(uids) == 2
 
 
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
+        "1.2.840.10008.5.1.4.1.1.7.3",  # several frames possible, one there: digitised films
+        "1.2.840.10008.5.1.1.29",  # retired
+        "1.3.46.670589.2.5.1.1",  # private
+    ],
+)
+def test_source_of_any_class(models: Models, reader: IsolatedReader, sop_class: str) -> None:
+    made = result(study_dicom(SOPClassUID=sop_class), models, reader, *FORMATS)
+    for name in FILES.values():
+        referred = {
+            element.value
+            for element in parsed(made.files[name]).iterall()
+            if element.keyword == "ReferencedSOPClassUID"
+        }
+        assert referred == {sop_class}
+
+
 def test_uid_root_is_what_the_page_says() -> None:
     assert str(UID_NAME_SPACE) == "6f0b3c1e-3c7f-4f0a-9a55-6d1c6f1d7b52"
     assert name_based_uid("a", "b") == "2.25.211752108854653096904791376110752685985"
@@ -437,6 +457,24 @@ def test_labels_stay_on_the_image_however_many(source: bytes) -> None:
         )
         assert 0 <= left < right <= display.columns + 1e-3
         assert 0 <= top < bottom <= display.rows + 1e-3
+
+
+@pytest.mark.parametrize(
+    "label", ["", "\x00\n", "back\\slash ^ =", "\ud800", "Ανάλυση 胸部", "x" * 500]
+)
+def test_any_label_can_be_written(source: bytes, label: str, tmp_path: Path) -> None:
+    context = read_context(source)
+    size = (context.display.rows // 2, context.display.columns // 2)
+    code = Code("SCT", "value too long for it", "meaning")
+    record = cases.analysed(
+        cases.film(*size), [cases.finding(label), cases.finding(label, code=code)]
+    )
+    for model in record["models"]:
+        model |= {"name": label, "version": label, "architecture": label}
+    for write in (structured_report, presentation_state):
+        content = write(record, context, written_at=WRITTEN_AT)
+        assert parsed(content).PatientID == "MRN-0042"
+        assert validators.dciodvfy(content, tmp_path) == []
 
 
 # Encapsulated PDF
