@@ -80,7 +80,7 @@ class Storage:
 
     def current(self, image: ImageRef) -> ImageRef | None:
         """The image with the version and ETag that it has now; None if it is gone."""
-        with _translated("looking up an image"):
+        with translated("looking up an image"):
             try:
                 head = self._s3.head_object(Bucket=image.bucket, Key=image.key)
             except ClientError as error:
@@ -110,7 +110,7 @@ class Storage:
             if image.etag
             else {}
         )
-        with _translated("reading an image"):
+        with translated("reading an image"):
             try:
                 answer = self._s3.get_object(Bucket=image.bucket, Key=image.key, **which)
             except ClientError as error:
@@ -140,14 +140,14 @@ class Storage:
 
     def put(self, key: str, data: bytes) -> None:
         """Write or replace an object of the results bucket."""
-        with _translated("writing a result"):
+        with translated("writing a result"):
             self._s3.put_object(
                 Bucket=self._bucket, Key=key, Body=data, ContentType=_content_type(key)
             )
 
     def put_first(self, key: str, data: bytes) -> bool:
         """Write an object of the results bucket unless there is one; False if there was."""
-        with _translated("writing a result"):
+        with translated("writing a result"):
             try:
                 self._s3.put_object(
                     Bucket=self._bucket,
@@ -175,7 +175,7 @@ class Queues:
 
     def send(self, url: str, body: str, *, delay_seconds: int = 0) -> None:
         """Send a message; it is in the queue when this returns."""
-        with _translated("sending a message"):
+        with translated("sending a message"):
             self._sqs.send_message(QueueUrl=url, MessageBody=body, DelaySeconds=delay_seconds)
 
 
@@ -204,11 +204,16 @@ class EventBus:
             "DetailType": detail_type,
             "Detail": json.dumps(detail),
         }
-        with _translated("telling an event"):
+        with translated("telling an event"):
             answer = self._events.put_events(Entries=[entry])
         if answer.get("FailedEntryCount"):  # a 200 that took nothing
             code = answer["Entries"][0].get("ErrorCode", "unknown")
             raise StorageUnavailableError(f"telling an event: EventBridge answered {code}")
+
+
+def service_client(name: str) -> Any:
+    """A client of a service that has no class here; `translated` makes its faults ours."""
+    return boto3.client(name, config=CLIENT)
 
 
 @functools.cache
@@ -221,7 +226,7 @@ def _code(error: ClientError) -> str:
 
 
 @contextmanager
-def _translated(doing: str) -> Iterator[None]:
+def translated(doing: str) -> Iterator[None]:
     """Give the faults of a call the classes that retries are decided by."""
     try:
         yield
