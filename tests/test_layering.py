@@ -40,6 +40,9 @@ AWS_ALONE = {
     "lambdas/shared/storage.py",
     "lambdas/shared/telemetry.py",
     "lambdas/shared/function.py",
+    "lambdas/shared/listing.py",
+    "lambdas/batch/store.py",
+    "lambdas/batch/plan_handler.py",
 }
 """With the handlers: what inference on a laptop neither imports nor installs the libraries of."""
 

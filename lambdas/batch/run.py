@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from lambdas.batch.job import BatchOutcome, BatchRequest, Failure
@@ -293,15 +293,17 @@ def _source(image: ImageRef, sha256: str | None) -> Source:
     return Source(bucket=image.bucket, key=image.key, version=image.version, sha256=sha256)
 
 
-def without_models(request: BatchRequest, error: CxrError, *, attempt: int) -> BatchOutcome:
+def without_models(
+    request: BatchRequest, error: CxrError, *, attempt: int, billed_ms: int
+) -> BatchOutcome:
     """The outcome of a batch whose function cannot serve the job, such as with other models."""
-    images = [replace(image) for image in request.images]
     return BatchOutcome(
         wave=request.wave,
         number=request.number,
         attempt=attempt,
+        billed_ms=billed_ms,
         failures=tuple(
             Failure(image, _source(image, None).image_id, type(error).__name__, str(error))
-            for image in images
+            for image in request.images
         ),
     )

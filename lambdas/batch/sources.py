@@ -8,7 +8,6 @@ import csv
 import gzip
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Protocol
 from urllib.parse import unquote_plus
 
@@ -16,23 +15,13 @@ from lambdas.batch.job import Source
 from lambdas.batch.state import Cursor
 from lambdas.batch.waves import Listing
 from lambdas.shared.errors import InvalidRequestError
-from lambdas.shared.messages import ImageRef
+from lambdas.shared.messages import ImageRef, ListedObject
 
 INVENTORY_FIELDS: Final = ("Bucket", "Key")
 LIST_COLUMNS: Final = ("bucket", "key")
 
 _NO_VERSION: Final = ("", "null")
 """What a bucket without versioning calls its versions."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListedObject:
-    """One current object of a bucket."""
-
-    key: str
-    version_id: str | None
-    etag: str | None
-    size_bytes: int
 
 
 class Lister(Protocol):

@@ -43,6 +43,16 @@ class ImageRef:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedObject:
+    """One current object of a bucket, as a listing gives it; fields as in `ImageRef`."""
+
+    key: str
+    version_id: str | None
+    etag: str | None
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ImageMessage:
     """An image on its way.
 

@@ -38,7 +38,7 @@ CLIENT: Final = Config(
 )
 """Four attempts with back-off end within a minute, so within the time set aside for one image."""
 
-_GONE: Final = {"NoSuchKey", "NoSuchVersion", "404", "NotFound", "PreconditionFailed", "412"}
+GONE: Final = {"NoSuchKey", "NoSuchVersion", "404", "NotFound", "PreconditionFailed", "412"}
 """Of a GET or HEAD; 412 where the ETag is not the one that was asked for."""
 
 _DELETE_MARKER: Final = {"MethodNotAllowed", "405"}
@@ -76,7 +76,7 @@ class Storage:
 
     def __init__(self, results_bucket: str, *, client: Any = None) -> None:
         self._bucket = results_bucket
-        self._s3 = client or boto3.client("s3", config=CLIENT)
+        self._s3 = client or s3_client()
 
     def current(self, image: ImageRef) -> ImageRef | None:
         """The image with the version and ETag that it has now; None if it is gone."""
@@ -84,7 +84,7 @@ class Storage:
             try:
                 head = self._s3.head_object(Bucket=image.bucket, Key=image.key)
             except ClientError as error:
-                if _code(error) in _GONE | _DELETE_MARKER:
+                if error_code(error) in GONE | _DELETE_MARKER:
                     return None
                 raise
         version = head.get("VersionId")
@@ -114,7 +114,7 @@ class Storage:
             try:
                 answer = self._s3.get_object(Bucket=image.bucket, Key=image.key, **which)
             except ClientError as error:
-                if _code(error) in _GONE | _DELETE_MARKER:
+                if error_code(error) in GONE | _DELETE_MARKER:
                     return None
                 raise
             with answer["Body"] as body:
@@ -128,14 +128,19 @@ class Storage:
 
     def record(self, model_set: str, image_id: str) -> Record | None:
         """The final record of an image under these models, None while there is none."""
-        data = self.fetch(
-            ImageRef(self._bucket, result_key(model_set, image_id, RECORD_FILE), None, None)
-        )
+        data = self.read(result_key(model_set, image_id, RECORD_FILE))
         return None if data is None else json.loads(data)
 
     def has_record(self, model_set: str, image_id: str) -> bool:
         """Whether there is a final record."""
-        key = result_key(model_set, image_id, RECORD_FILE)
+        return self.exists(result_key(model_set, image_id, RECORD_FILE))
+
+    def read(self, key: str) -> bytes | None:
+        """An object of the results bucket, None if there is none."""
+        return self.fetch(ImageRef(self._bucket, key, None, None))
+
+    def exists(self, key: str) -> bool:
+        """Whether the results bucket has an object of this key."""
         return self.current(ImageRef(self._bucket, key, None, None)) is not None
 
     def put(self, key: str, data: bytes) -> None:
@@ -157,7 +162,7 @@ class Storage:
                     IfNoneMatch="*",
                 )
             except ClientError as error:
-                if _code(error) in ("PreconditionFailed", "412"):
+                if error_code(error) in ("PreconditionFailed", "412"):
                     return False
                 raise
         return True
@@ -165,6 +170,11 @@ class Storage:
     def uri(self, key: str) -> str:
         """Address of an object of the results bucket."""
         return f"s3://{self._bucket}/{key}"
+
+
+def s3_client() -> Any:
+    """S3 with the project's time limits and retries."""
+    return boto3.client("s3", config=CLIENT)
 
 
 class Queues:
@@ -221,7 +231,8 @@ def _content_type(key: str) -> str:
     return _CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
 
 
-def _code(error: ClientError) -> str:
+def error_code(error: ClientError) -> str:
+    """AWS's name of a fault."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -231,7 +242,7 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = _code(error)
+        code = error_code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if status == 429 or "Throttl" in code or code in _SLOW_DOWN:
             raise ThrottledError(f"{doing}: AWS asked to slow down ({code})") from error

@@ -44,6 +44,13 @@ def count(name: str, value: float = 1) -> None:
     metrics.add_metric(name=name, unit=UNITS.get(name, MetricUnit.Count), value=value)
 
 
+def count_batch(analysed: int, rejected: int, failed: int) -> None:
+    """Tell what became of a batch's images."""
+    count(metric_names.IMAGES_ANALYSED, analysed)
+    count(metric_names.IMAGES_REJECTED, rejected)
+    note("batch done", analysed=analysed, rejected=rejected, failed=failed)
+
+
 def about(image_id: str | None) -> None:
     """Name the image that log lines are about from here on; None for none."""
     if image_id is None:
@@ -88,10 +95,7 @@ def queue_handler(one: Callable[[str, Callable[[], int]], None]) -> Handler:
             raises keeps that message in its queue.
     """
 
-    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        if context:
-            logger.append_keys(request_id=context.aws_request_id)
-
+    def batch(event: dict[str, Any], context: Any) -> dict[str, Any]:
         def milliseconds_left() -> int:
             return int(context.get_remaining_time_in_millis()) if context else sys.maxsize
 
@@ -105,12 +109,23 @@ def queue_handler(one: Callable[[str, Callable[[], int]], None]) -> Handler:
                 about(None)
 
         processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-        try:
-            return dict(
-                process_partial_response(
-                    event=event, record_handler=handle, processor=processor, context=context
-                )
+        return dict(
+            process_partial_response(
+                event=event, record_handler=handle, processor=processor, context=context
             )
+        )
+
+    return told_handler(batch)
+
+
+def told_handler(function: Handler) -> Handler:
+    """A Lambda handler with logs, metrics and traces."""
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        if context:
+            logger.append_keys(request_id=context.aws_request_id)
+        try:
+            return function(event, context)
         finally:
             _flush()
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from lambdas.report.finish import Analysis
 from lambdas.batch.job import BatchOutcome, BatchRequest, to_document
 from lambdas.batch.run import Limits, run_batch
+from lambdas.report.finish import Analysis
 from lambdas.shared.errors import (
     InputError,
     ResourceLimitError,

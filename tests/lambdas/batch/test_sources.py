@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdas.batch.job import Source
-from lambdas.batch.sources import ListedObject, listing_of
+from lambdas.batch.sources import listing_of
 from lambdas.batch.state import Cursor
 from lambdas.shared.errors import InvalidRequestError
-from lambdas.shared.messages import ImageRef
+from lambdas.shared.messages import ImageRef, ListedObject
 
 HOSTILE_KEYS = ["2019/a b+c.dcm", '2019/é,"x".dcm', "2019/new\nline.dcm", "2019/100%.dcm"]
 
