@@ -56,6 +56,7 @@ IMAGES: Final[tuple[ImageSpec, ...]] = (
         graphs=tuple(BUNDLE_TASKS),
         packages=tuple(stage.name for stage in STAGES),
     ),
+    ImageSpec("lake", graphs=()),
 )
 
 
