@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --custom-compile-co
 ENV ?= dev
 CDK := npx --yes aws-cdk@2.1148.1
 
-.PHONY: help demo local trial-local check test demo-models synth deploy destroy lock format clean
+.PHONY: help demo local trial-local check test demo-models synth bootstrap deploy destroy lock images images-trial format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/'
@@ -47,11 +47,15 @@ demo-models: .venv/all  ## make models/demo from nothing: about an hour and a ha
 	  --out build/evaluation --write-operating-point
 
 synth: .venv/infra  ## write the CloudFormation template of ENV=dev, or another of cdk.json, to cdk.out
-	rm -rf cdk.out
+	rm -rf cdk.out/$(ENV)
 	$(BIN)/python -m infra.app $(ENV)
+	$(BIN)/python -m infra.cost_at_rest cdk.out/$(ENV)/*.template.json
+
+bootstrap: .venv/infra  ## prepare an AWS account and region for CDK, once
+	$(CDK) bootstrap --app "$(BIN)/python -m infra.app"
 
 deploy: synth     ## build the images, deploy what synth wrote; asks before it widens permissions
-	$(CDK) deploy --app cdk.out --all
+	$(CDK) deploy --app cdk.out/$(ENV) --all
 
 destroy: .venv/infra  ## delete the deployed stack of ENV; prod keeps buckets, key and logs
 	$(BIN)/python -m infra.destroy $(ENV)
@@ -65,12 +69,18 @@ lock: .venv/dev   ## pin again what environment and images install; UPGRADE=--up
 	    --only-binary :all: --python-platform $$machine-manylinux_2_34 --target build/none \
 	    --python-version $(IMAGE_PYTHON) -r $$folder/requirements.txt || exit; done; done
 
+images: .venv/dev ## build the functions' images with docker or podman; BASE=… for another base image
+	$(BIN)/python -m infra.build_images $(if $(BASE),--base $(BASE))
+
+images-trial: .venv/dev  ## run the images as Lambda would, on a stand-in base: sizes, times, memory
+	$(BIN)/python -m tests.containers.trial
+
 format: .venv/dev ## rewrite the sources in house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:            ## remove the environment and all that was built
-	rm -rf .venv build
+	rm -rf .venv build cdk.out
 
 $(DEMO)/images/README.txt: | .venv/inference
 	$(BIN)/python -m training.demo_images --out $(DEMO)/images

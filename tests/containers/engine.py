@@ -13,22 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from infra.build_images import build_image
+
 REPOSITORY: Final = Path(__file__).parents[2]
 STORE: Final = REPOSITORY / "build" / "containers"
 
 PROGRAMS: Final = ("podman", "runc", "mmdebstrap", "ip")
 INSTALL: Final = "apt-get install podman runc mmdebstrap iproute2"
 
-CA_BUNDLE_VARIABLES: Final = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-"""Where a machine behind a private certificate authority names its bundle."""
-
 
 class NoEngineError(Exception):
     """This machine cannot build or run images; says what is missing."""
-
-
-class BuildError(Exception):
-    """An image could not be built; holds the builder's last lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +36,16 @@ class Engine:
 
     command: tuple[str, ...]
 
-    def build(self, context: Path, *, tag: str, arguments: Mapping[str, str] | None = None) -> str:
+    def build(
+        self, context: Path, *, tag: str, arguments: Mapping[str, str], options: Sequence[str] = ()
+    ) -> None:
         """Build an image from a staged context; unchanged steps come from the cache.
 
-        Returns:
-            The image's id.
-
         Raises:
-            BuildError: A step failed.
+            ConfigError: A step failed.
         """
-        command = [*self.command, "build", "--isolation", "chroot", "--format", "docker"]
-        command += ["--layers", "--pull=never", "--tag", tag]
-        for name, value in (arguments or {}).items():
-            command += ["--build-arg", f"{name}={value}"]
-        if bundle := ca_bundle():
-            command += ["--secret", f"id=ca_bundle,src={bundle}"]
-        built = subprocess.run([*command, str(context)], capture_output=True, text=True)
-        if built.returncode != 0:
-            lines = (built.stdout + built.stderr).splitlines()
-            raise BuildError(f"{tag}: " + "\n".join(lines[-15:]))
-        return self.inspect(tag)["Id"]
+        own = ("--isolation", "chroot", "--format", "docker", "--layers", "--pull=never")
+        build_image(self.command, context, tag=tag, arguments=arguments, options=(*own, *options))
 
     def inspect(self, image: str) -> dict[str, Any]:
         """What the engine knows of an image.
@@ -113,11 +98,3 @@ def find_engine() -> Engine:
     if asked.returncode != 0:
         raise NoEngineError(f"podman does not work here: {asked.stderr.strip()[-300:]}")
     return engine
-
-
-def ca_bundle() -> Path | None:
-    """Certificates of a private authority, if this machine names any."""
-    for name in CA_BUNDLE_VARIABLES:
-        if (value := os.environ.get(name)) and Path(value).is_file():
-            return Path(value)
-    return None

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from infra.runtime_api import EXITED, OUT_OF_MEMORY, Outcome, RuntimeApi
-from tests.containers.engine import Engine
+from tests.containers.engine import STORE, Engine
 
 MB_PER_PROCESSOR: Final = 1769
 """Memory at which a function has the equivalent of one processor."""
@@ -67,7 +67,7 @@ class FunctionContainer:
         self.api = RuntimeApi(timeout_s=timeout_s, function_arn=arn)
         variables = _lambda_variables(self.name, memory_mb, self.api.address)
         variables |= environment or {}
-        self._command = [*engine.command, "run", "--name", self.name, *_limits(memory_mb)]
+        self._command = [*engine.command, "run", "--rm", "--name", self.name, *_limits(memory_mb)]
         for source, inside in mounts:
             self._command += ["--volume", f"{source}:{inside}:ro"]
         for name, value in variables.items():
@@ -80,7 +80,11 @@ class FunctionContainer:
         self.api.__enter__()
         self.started_at = time.monotonic()
         self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self._command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=STORE,  # podman leaves a note there when memory runs out
         )
         self._threads = [
             threading.Thread(target=work, daemon=True) for work in (self._read_log, self._watch)
@@ -96,7 +100,7 @@ class FunctionContainer:
         trace: TracebackType | None,
     ) -> None:
         """Kill it, as Lambda does at the end."""
-        remove = (*self._engine.command, "rm", "--force", "--time", "0", self.name)
+        remove = (*self._engine.command, "rm", "--force", "--ignore", "--time", "0", self.name)
         subprocess.run(remove, capture_output=True, check=False)
         self._process.wait()
         for thread in self._threads:
@@ -126,8 +130,8 @@ class FunctionContainer:
 
     def _read_log(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.append(line)
+        with self._process.stdout as lines:
+            self._lines.extend(lines)
 
     def _watch(self) -> None:
         """Tell the Runtime API when it has ended."""
