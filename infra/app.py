@@ -1,4 +1,4 @@
-"""The CDK app: `python -m infra.app [ENVIRONMENT]` writes cdk.out, offline and without credentials.
+"""The CDK app: `python -m infra.app [ENVIRONMENT]` writes cdk.out/ENVIRONMENT, offline.
 
 CDK's own command line runs it without an argument; there it is `-c environment=ENVIRONMENT`.
 Synthesis fails on every finding of cdk-nag's AwsSolutions and HIPAA.Security without an answer.
@@ -16,7 +16,7 @@ from infra.config import Settings, read_context
 from infra.images import stage_context
 from infra.pipeline import STAGES
 from infra.stack import CxrStack
-from lambdas.shared.bundle import BUNDLE_TASKS, load_bundle
+from lambdas.shared.bundle import load_pair
 from lambdas.shared.errors import CxrError
 
 CONTEXTS: Final = Path("build/images")
@@ -34,29 +34,28 @@ def build(app: App, settings: Settings, *, contexts: Path) -> CxrStack:
     Raises:
         ConfigError, ModelMismatchError: A bundle or a file of an image is missing or wrong.
     """
-    bundles = {
-        name: load_bundle(settings.models / name, task=task) for name, task in BUNDLE_TASKS.items()
-    }
+    models = load_pair(settings.models)
     staged = {
         stage.name: stage_context(stage.name, models=settings.models, out=contexts)
         for stage in STAGES
     }
-    stack = CxrStack(app, settings=settings, contexts=staged, **bundles)
+    stack = CxrStack(app, settings=settings, models=models, contexts=staged)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app), HIPAASecurityChecks(app))
     return stack
 
 
 def main(arguments: list[str]) -> int:
     """Synthesise one environment; 0 if it could be."""
+    wanted = arguments[0] if arguments else None
     try:
         context = read_context()
         app = App(
             context=context,
-            outdir=os.environ.get("CDK_OUTDIR", "cdk.out"),
+            outdir=os.environ.get("CDK_OUTDIR", f"cdk.out/{wanted or context.get('environment')}"),
             analytics_reporting=False,
         )
-        chosen = arguments[0] if arguments else app.node.try_get_context("environment")
-        build(app, Settings.from_context(context, chosen), contexts=CONTEXTS)
+        settings = Settings.from_context(context, wanted or app.node.try_get_context("environment"))
+        build(app, settings, contexts=CONTEXTS)
     except CxrError as error:
         sys.stderr.write(f"{error}\n")
         return 1

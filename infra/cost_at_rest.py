@@ -99,10 +99,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m infra.cost_at_rest", description=__doc__.split("\n", 1)[0]
     )
-    parser.add_argument("templates", nargs="*", type=Path, help="default: cdk.out/*.template.json")
+    parser.add_argument(
+        "templates", nargs="*", type=Path, help="default: cdk.out/*/*.template.json"
+    )
     parser.add_argument("--image-gb", type=float, help="size of the container images in ECR")
     chosen = parser.parse_args(arguments)
-    templates = chosen.templates or sorted(Path("cdk.out").glob("*.template.json"))
+    templates = chosen.templates or sorted(Path("cdk.out").glob("*/*.template.json"))
     if not templates:
         sys.stderr.write("no template in cdk.out; run `make synth` first\n")
         return 1

@@ -2,6 +2,9 @@
 
 Its policy names each AWS service that uses it, and from where. The functions have their leave from
 their own roles (`permissions.py`), as has everybody else in the account.
+
+Sources: SQS developer guide, "Key management" (EventBridge gives SQS the rule it acts for); SNS
+developer guide, "Key management" (alarms).
 """
 
 from typing import Final

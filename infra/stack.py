@@ -19,7 +19,7 @@ from infra.permissions import Reach
 from infra.pipeline import Resources, first_stage
 from infra.queues import StageQueue
 from infra.storage import Storage
-from lambdas.shared.bundle import Bundle, model_set
+from lambdas.shared.bundle import BundlePair
 from lambdas.shared.flow import Stage
 
 
@@ -29,8 +29,7 @@ class CxrStack(Stack):
     Args:
         scope: The app.
         settings: Of the environment.
-        classifier: Bundle that the images hold.
-        detector: Bundle that the images hold.
+        models: Bundles that the images hold.
         contexts: Build context of each stage's image (`infra.images`).
     """
 
@@ -39,8 +38,7 @@ class CxrStack(Stack):
         scope: Construct,
         *,
         settings: Settings,
-        classifier: Bundle,
-        detector: Bundle,
+        models: BundlePair,
         contexts: Mapping[Stage, Path],
     ) -> None:
         super().__init__(scope, settings.stack_name, description="Chest radiographs: cxr-batch")
@@ -95,13 +93,13 @@ class CxrStack(Stack):
         }
         parts = Parts(settings, storage, rule, queues, functions)
         alarms = Alarms(self, "Alarms", parts=parts, key=key)
-        Dashboard(self, "Dashboard", parts=parts, classifier=classifier)
+        Dashboard(self, "Dashboard", parts=parts, classifier=models.classifier)
         add_outputs(
             self,
             parts=parts,
             alarms=alarms,
             resources=resources,
-            model_set=model_set(classifier, detector),
+            model_set=models.model_set,
         )
         Tags.of(self).add("project", "cxr-batch")
         Tags.of(self).add("environment", settings.environment)

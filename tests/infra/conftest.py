@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from infra.config import Settings, load_settings
-from tests.infra.synthesis import Synthesis, Template, read_synthesis, require_cdk, synthesise
+from tests.infra.synthesis import (
+    Synthesis,
+    Template,
+    read_synthesis,
+    require_cdk,
+    synthesise_by_command,
+)
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +25,7 @@ def settings() -> Settings:
 def synthesis(
     settings: Settings, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> Synthesis:
-    """Of `settings`; the workers of one run share it."""
+    """By the command, offline, without docker; the workers of one run share it."""
     require_cdk()
     own = tmp_path_factory.getbasetemp()
     folder = (own if worker_id == "master" else own.parent) / "synthesis"
@@ -27,7 +33,7 @@ def synthesis(
     with Path(folder, "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
-            synthesise(settings, folder)
+            synthesise_by_command(settings.environment, folder)
             (folder / "done").touch()
     return read_synthesis(folder / "cdk.out")
 

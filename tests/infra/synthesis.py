@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import Any
 import pytest
 
 from infra.config import Settings, read_context
+
+REPOSITORY = Path(__file__).parents[2]
 
 Template = dict[str, Any]
 Statement = dict[str, Any]
@@ -52,6 +56,40 @@ def synthesise(settings: Settings, folder: Path) -> Synthesis:
     app = App(context=read_context(), outdir=str(folder / "cdk.out"), analytics_reporting=False)
     build(app, settings, contexts=folder / "contexts")
     app.synth()
+    return read_synthesis(folder / "cdk.out")
+
+
+def synthesise_by_command(environment: str, folder: Path) -> Synthesis:
+    """As `make synth` does, with node alone on the PATH, no credentials and no network.
+
+    Args:
+        environment: Of cdk.json.
+        folder: To write the assembly below.
+    """
+    require_cdk()
+    programs = folder / "programs"
+    programs.mkdir()
+    (programs / "node").symlink_to(Path(shutil.which("node") or "").resolve())
+    nothing = str(folder / "nothing")
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.app", environment],
+        cwd=REPOSITORY,
+        env={
+            "PATH": str(programs),
+            "HOME": str(Path.home()),  # below it node's packages are unpacked
+            "CDK_OUTDIR": str(folder / "cdk.out"),
+            "AWS_CONFIG_FILE": nothing,
+            "AWS_SHARED_CREDENTIALS_FILE": nothing,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            # nobody listens there
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
     return read_synthesis(folder / "cdk.out")
 
 

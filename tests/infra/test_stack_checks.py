@@ -1,8 +1,7 @@
-"""cdk-nag, cfn-lint, and that synthesis needs nothing but this machine."""
+"""cdk-nag, cfn-lint, and what the app says of settings that are wrong."""
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +10,13 @@ from typing import Any
 import pytest
 
 from infra.config import Settings
-from tests.infra.synthesis import Synthesis, read_synthesis, require_cdk, synthesise
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.infra.synthesis import (
+    REPOSITORY,
+    Synthesis,
+    read_synthesis,
+    require_cdk,
+    synthesise,
+)
 
 PACKS = {"AwsSolutions", "HIPAA.Security"}
 
@@ -97,38 +100,6 @@ def test_lint_does_look(tmp_path: Path) -> None:
         '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"A": 1}}}}'
     )
     assert lint(wrong)
-
-
-@pytest.mark.slow
-def test_synthesis_by_command_needs_neither_docker_nor_credentials_nor_network(
-    synthesis: Synthesis, tmp_path: Path
-) -> None:
-    """`make synth`, with node alone on the PATH; the template is the one that the tests look at."""
-    node = tmp_path / "bin"
-    node.mkdir()
-    (node / "node").symlink_to(Path(shutil.which("node") or "").resolve())
-    environment = {
-        "PATH": str(node),
-        "HOME": str(Path.home()),  # node's packages are unpacked below it
-        "CDK_OUTDIR": str(tmp_path / "out"),
-        "AWS_CONFIG_FILE": str(tmp_path / "none"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        # nothing listens there
-        "HTTP_PROXY": "http://127.0.0.1:9",
-        "HTTPS_PROXY": "http://127.0.0.1:9",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "infra.app", "dev"],
-        cwd=REPOSITORY,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (ours,) = synthesis.folder.glob("*.template.json")
-    assert (tmp_path / "out" / ours.name).read_text() == ours.read_text()
 
 
 def test_app_names_what_is_wrong_with_the_settings(tmp_path: Path) -> None:

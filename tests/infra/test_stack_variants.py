@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from infra.config import Settings, load_settings
+from infra.config import load_settings
+from infra.cost_at_rest import main
 from infra.outputs import SWITCH_ON_EVENTS
 from infra.pipeline import STAGES, output_names, upload_pattern
 from infra.setting_readers import ExistingBucket
 from tests.infra.synthesis import (
+    REPOSITORY,
     Synthesis,
     Template,
     listed,
@@ -25,6 +27,8 @@ from tests.infra.synthesis import (
 from tests.infra.test_stack_checks import assert_answered, lint
 
 pytestmark = pytest.mark.slow
+
+README = REPOSITORY / "README.md"
 
 FILMS_KEY = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 FILMS = "arn:<AWS::Partition>:s3:::films"
@@ -321,8 +325,21 @@ def test_one_existing_bucket_leaves_the_other_new(tiny_models_folder: Path, tmp_
     }
 
 
-def test_production_settings_of_this_repository_synthesise(tmp_path: Path) -> None:
-    settings = load_settings("prod")
-    assert isinstance(settings, Settings)
-    made = synthesise(settings, tmp_path)
-    assert_answered(made)
+def test_readme_shows_the_command_for_an_existing_bucket(adopted: Template) -> None:
+    assert adopted["Outputs"][SWITCH_ON_EVENTS]["Value"] in README.read_text()
+
+
+def test_readme_shows_what_both_environments_cost(
+    synthesis: Synthesis, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    production = synthesise(load_settings("prod"), tmp_path)
+    assert_answered(production)
+    templates = [
+        str(path)
+        for made in (synthesis, production)
+        for path in made.folder.glob("*.template.json")
+    ]
+    assert main(templates) == 0
+    assert f"$ .venv/bin/python -m infra.cost_at_rest\n{capsys.readouterr().out}```" in (
+        README.read_text()
+    )
