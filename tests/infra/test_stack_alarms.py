@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from infra.pipeline import STAGES
 from infra.prices import LAMBDA_GB_SECOND, LAMBDA_REQUEST
 from lambdas.shared import metric_names
 from lambdas.shared.bundle import load_bundle
-from tests.infra.synthesis import Template, of_type, plain, statements
+from tests.infra.synthesis import REPOSITORY, Template, of_type, plain, statements
 
 NAMES = [stage.name for stage in STAGES]
 
@@ -143,6 +145,32 @@ def test_own_metrics_are_found_by_the_stage_alone(
             if metric[0] == settings.metrics_namespace:
                 assert metric[2] == metric_names.STAGE_DIMENSION
                 assert metric[3] in NAMES
+
+
+def test_functions_emit_what_the_dashboard_looks_for(
+    template: Template, settings: Settings
+) -> None:
+    """Telemetry under the template's environment: a name that differs is a graph without a line."""
+    function = plain(of_type(template, "AWS::Lambda::Function")["ClassifyFunction"])
+    code = (
+        "from lambdas.shared import metric_names, telemetry\n"
+        "for name in metric_names.METRICS: telemetry.count(name)\n"
+        "telemetry.metrics.flush_metrics()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env=function["Environment"]["Variables"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    emitted = json.loads(done.stdout)
+    (emf,) = emitted["_aws"]["CloudWatchMetrics"]
+    assert emf["Namespace"] == settings.metrics_namespace
+    assert emf["Dimensions"] == [[metric_names.STAGE_DIMENSION]]
+    assert emitted[metric_names.STAGE_DIMENSION] == "classify"
+    assert {metric["Name"] for metric in emf["Metrics"]} == set(metric_names.METRICS)
 
 
 @pytest.mark.parametrize(

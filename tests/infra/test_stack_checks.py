@@ -88,6 +88,7 @@ def test_a_finding_without_an_answer_stops_synthesis(
     assert [violation["ruleName"] for violation in violations] == ["AwsSolutions-SQS3"]
 
 
+@pytest.mark.slow
 def test_template_is_what_cloudformation_takes(synthesis: Synthesis) -> None:
     (template,) = synthesis.folder.glob("*.template.json")
     assert lint(template) == []
