@@ -36,6 +36,7 @@ def add_outputs(
         "UploadRuleDeadLetterQueue": parts.rule.dead_letters.queue_url,
         "AlarmTopic": alarms.topic.topic_arn,
         "ModelSet": model_set,
+        "MetricsNamespace": resources.metrics_namespace,
     }
     for stage, queue in parts.queues.items():
         values |= {

@@ -171,7 +171,8 @@ def stage_environment(
 def output_names() -> tuple[str, ...]:
     """Names of the stack's outputs, which the `cxr` command reads; the embedded cloud has them too.
 
-    Values: names of buckets, bus, functions, log groups and rule; URLs of queues; ARN of the topic.
+    Values: names of buckets, bus, functions, log groups, rule and namespace of metrics; URLs of
+    queues; ARN of the topic.
     """
     per_stage = (
         f"{stage.name.capitalize()}{kind}"
@@ -187,6 +188,7 @@ def output_names() -> tuple[str, ...]:
         "UploadRuleDeadLetterQueue",
         "AlarmTopic",
         "ModelSet",
+        "MetricsNamespace",
         *per_stage,
     )
 

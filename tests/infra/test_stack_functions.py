@@ -93,6 +93,7 @@ def test_outputs_are_those_that_the_command_reads(template: Template, settings: 
         "UploadRuleDeadLetterQueue": "<IntakeDeadLetters>",
         "AlarmTopic": "<AlarmsTopic>",
         "ModelSet": model_set(*bundles),
+        "MetricsNamespace": settings.metrics_namespace,
     }
     for stage in STAGES:
         title = stage.name.capitalize()
