@@ -41,6 +41,7 @@ AWS_ALONE = {
     "lambdas/shared/telemetry.py",
     "lambdas/shared/function.py",
     "lambdas/shared/listing.py",
+    "lambdas/batch/job_store.py",
     "lambdas/batch/store.py",
     "lambdas/batch/plan_handler.py",
 }

@@ -85,7 +85,9 @@ def metered_usd(job: Job, outcome: BatchOutcome | None, images: int) -> float:
     """
     if outcome is None:
         return worst_batch_usd(job, images)
-    earlier = (outcome.attempt - 1) * (
+    # attempts that Lambda throttled are counted by the state machine, but never billed
+    attempt = min(outcome.attempt, job.batch.attempts)
+    earlier = (attempt - 1) * (
         attempt_usd(job.batch, job) + images * requests_usd(job) + job.prices.s3_put
     )
     return (
@@ -94,5 +96,5 @@ def metered_usd(job: Job, outcome: BatchOutcome | None, images: int) -> float:
         + job.prices.invocation
         + images * requests_usd(job)
         + job.prices.s3_put
-        + TRANSITIONS_PER_BATCH * job.prices.transition * outcome.attempt
+        + TRANSITIONS_PER_BATCH * job.prices.transition * attempt
     )

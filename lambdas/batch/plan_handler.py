@@ -5,8 +5,8 @@ from typing import Any
 
 from lambdas.batch.billing import InvocationClock
 from lambdas.batch.job import Job, job_key, wave_key
+from lambdas.batch.job_store import BatchSettings, S3JobStore
 from lambdas.batch.sources import listing_of
-from lambdas.batch.store import BatchSettings, S3JobStore
 from lambdas.batch.waves import plan_next
 from lambdas.shared import telemetry
 from lambdas.shared.errors import InvalidRequestError
