@@ -76,11 +76,11 @@ class Reach:
 def running_statements(log_group_arn: str, *, in_vpc: bool) -> list[iam.PolicyStatement]:
     """What every function needs to run at all: to log, to trace, to be placed in a VPC."""
     statements = [
-        _allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group_arn]),
-        _allow("Traces", list(XRAY_ACTIONS), ["*"]),
+        allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group_arn]),
+        allow("Traces", list(XRAY_ACTIONS), ["*"]),
     ]
     if in_vpc:
-        statements.append(_allow("NetworkInterfaces", list(NETWORK_ACTIONS), ["*"]))
+        statements.append(allow("NetworkInterfaces", list(NETWORK_ACTIONS), ["*"]))
     return statements
 
 
@@ -92,24 +92,24 @@ def anywhere_reason(*, in_vpc: bool) -> str:
 def stage_statements(stage: Stage, reach: Reach) -> list[iam.PolicyStatement]:
     """What a stage's function may do besides running."""
     statements = [
-        _allow(
+        allow(
             "OwnQueue",
             ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
             [reach.queues[stage].queue_arn],
         ),
-        _allow(
+        allow(
             "NextQueues",
             ["sqs:SendMessage"],
             [reach.queues[receiver].queue_arn for receiver in SENDS_TO[stage]],
         ),
-        _use_key("QueueKey", "sqs", ["kms:Decrypt", "kms:GenerateDataKey"], [reach.queue_key_arn]),
-        _allow("Images", ["s3:GetObject", "s3:GetObjectVersion"], [reach.images_arn]),
-        _allow("Records", ["s3:GetObject"], [reach.records_arn]),
-        _tell_missing("MissingImages", reach.intake, INTAKE_PREFIX),
-        _tell_missing("MissingRecords", reach.results, RESULTS_PREFIX),
+        use_key("QueueKey", "sqs", ["kms:Decrypt", "kms:GenerateDataKey"], [reach.queue_key_arn]),
+        allow("Images", ["s3:GetObject", "s3:GetObjectVersion"], [reach.images_arn]),
+        allow("Records", ["s3:GetObject"], [reach.records_arn]),
+        tell_missing("MissingImages", reach.intake, INTAKE_PREFIX),
+        tell_missing("MissingRecords", reach.results, RESULTS_PREFIX),
     ]
-    if readable := _keys(reach.intake, reach.results):
-        statements.append(_use_key("ReadKeys", "s3", ["kms:Decrypt"], readable))
+    if readable := keys_of(reach.intake, reach.results):
+        statements.append(use_key("ReadKeys", "s3", ["kms:Decrypt"], readable))
     if stage == "report":
         statements += _report_statements(reach)
     return statements
@@ -125,38 +125,38 @@ def stage_wildcards(reach: Reach) -> dict[str, str]:
 
 def _report_statements(reach: Reach) -> list[iam.PolicyStatement]:
     statements = [
-        _allow("Results", ["s3:PutObject"], [reach.records_arn]),
-        _allow("Event", ["events:PutEvents"], [reach.event_bus_arn]),
+        allow("Results", ["s3:PutObject"], [reach.records_arn]),
+        allow("Event", ["events:PutEvents"], [reach.event_bus_arn]),
     ]
-    if written := _keys(reach.results):
-        statements.append(_use_key("WriteKey", "s3", ["kms:GenerateDataKey"], written))
+    if written := keys_of(reach.results):
+        statements.append(use_key("WriteKey", "s3", ["kms:GenerateDataKey"], written))
     return statements
 
 
-def _tell_missing(sid: str, bucket: DataBucket, prefix: str) -> iam.PolicyStatement:
+def tell_missing(sid: str, bucket: DataBucket, prefix: str) -> iam.PolicyStatement:
     """Without leave to list, S3 answers 403 for a missing object, where the functions wait for 404.
 
     IfExists: a request for one object names no prefix to list.
     """
-    statement = _allow(sid, ["s3:ListBucket"], [bucket.bucket.bucket_arn])
+    statement = allow(sid, ["s3:ListBucket"], [bucket.bucket.bucket_arn])
     statement.add_condition("StringLikeIfExists", {"s3:prefix": f"{prefix}*"})
     return statement
 
 
-def _use_key(
-    sid: str, service: str, actions: list[str], key_arns: list[str]
-) -> iam.PolicyStatement:
+def use_key(sid: str, service: str, actions: list[str], key_arns: list[str]) -> iam.PolicyStatement:
     """A key may be used through one service alone, never by the function itself."""
-    statement = _allow(sid, actions, key_arns)
+    statement = allow(sid, actions, key_arns)
     statement.add_condition(
         "StringEquals", {"kms:ViaService": f"{service}.{Aws.REGION}.amazonaws.com"}
     )
     return statement
 
 
-def _keys(*buckets: DataBucket) -> list[str]:
+def keys_of(*buckets: DataBucket) -> list[str]:
+    """ARNs of the keys that these buckets encrypt with; none for S3's own."""
     return list(dict.fromkeys(bucket.key_arn for bucket in buckets if bucket.key_arn is not None))
 
 
-def _allow(sid: str, actions: list[str], resources: list[str]) -> iam.PolicyStatement:
+def allow(sid: str, actions: list[str], resources: list[str]) -> iam.PolicyStatement:
+    """One thing that is allowed, with a name."""
     return iam.PolicyStatement(sid=sid, actions=actions, resources=resources)

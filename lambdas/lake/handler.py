@@ -1,11 +1,11 @@
-"""Compact one part of the results into the lake: `{"part": "a", "days": 2}`; see `step.py`."""
+"""Compact results into the lake: `{"days": 2}`, or `{"part": "a"}` alone; see `step.py`."""
 
 import functools
 import os
 from datetime import UTC, datetime
 from typing import Any
 
-from lambdas.lake.step import LakeSettings, compact_part, parse_request
+from lambdas.lake.step import LakeSettings, compact_results, parse_request
 from lambdas.shared import telemetry
 from lambdas.shared.function import warm
 from lambdas.shared.storage import service_client, translated
@@ -22,8 +22,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     settings, s3, glue = _collaborators()
     asked = parse_request(event, today=datetime.now(UTC).date())
     with translated("compacting records"):
-        counts = compact_part(asked, settings=settings, s3=s3, glue=glue)
-    telemetry.note("part compacted", part=str(asked.part), **counts)
+        counts = compact_results(asked, settings=settings, s3=s3, glue=glue)
+    telemetry.note("compacted", part=asked.part or "all", **counts)
     return counts
 
 

@@ -1,6 +1,6 @@
-"""One step of compaction: one part of the results of one model set, or of each.
+"""What the lake's function does: one part of the results, or all of them one after the other.
 
-The archive's state machine and the nightly one call it for every part, side by side.
+All at once is for a night's few; an archive's many are compacted side by side, part by part.
 """
 
 import re
@@ -60,8 +60,8 @@ def parse_request(event: Mapping[str, Any], *, today: date) -> Scope:
     """What an invocation asks for.
 
     Args:
-        event: `part`, one hex digit; if wanted `model_set`, for one alone, and either `since`, a
-            date, or `days`, of which today is the last. Earlier days stay as they are.
+        event: All optional: `part`, one hex digit; `model_set`; and either `since`, a date, or
+            `days`, of which today is the last. Earlier days stay as they are.
         today: In UTC.
 
     Raises:
@@ -69,9 +69,9 @@ def parse_request(event: Mapping[str, Any], *, today: date) -> Scope:
     """
     if unknown := sorted(set(event) - _KNOWN):
         raise InvalidRequestError(f"unknown {unknown}; known are {sorted(_KNOWN)}")
-    if event.get("part") not in PARTS:
-        raise InvalidRequestError(f"part is {event.get('part')!r}, expected one hex digit")
-    model_set = event.get("model_set")
+    part, model_set = event.get("part"), event.get("model_set")
+    if part is not None and part not in PARTS:
+        raise InvalidRequestError(f"part is {part!r}, expected one hex digit")
     if model_set is not None and not _MODEL_SET.fullmatch(str(model_set)):
         raise InvalidRequestError(f"model_set is {model_set!r}, expected 16 hex digits")
     days, since = event.get("days"), event.get("since")
@@ -80,18 +80,18 @@ def parse_request(event: Mapping[str, Any], *, today: date) -> Scope:
     if days is not None:
         if not isinstance(days, int) or isinstance(days, bool) or days < 1:
             raise InvalidRequestError(f"days is {days!r}, expected a whole number from 1")
-        return Scope(model_set, event["part"], since=today - timedelta(days=days - 1))
+        return Scope(model_set, part, since=today - timedelta(days=days - 1))
     try:
         first = None if since is None else date.fromisoformat(since)
     except (TypeError, ValueError):
         raise InvalidRequestError(f"since is {since!r}, expected YYYY-MM-DD") from None
-    return Scope(model_set, event["part"], since=first)
+    return Scope(model_set, part, since=first)
 
 
-def compact_part(
+def compact_results(
     asked: Scope, *, settings: LakeSettings, s3: Any, glue: Any = None
 ) -> dict[str, int]:
-    """Compact one part of each model set that is asked for; counts over all of them.
+    """Compact the parts of the model sets that are asked for; counts over all of them.
 
     Args:
         asked: From `parse_request`.
@@ -103,16 +103,21 @@ def compact_part(
     lake = BucketLake(s3, settings.results_bucket, LAKE_PREFIX)
     counts = {"records": 0, "findings": 0, "written": 0, "removed": 0}
     for model_set in [asked.model_set] if asked.model_set else records.model_sets():
-        scope = Scope(model_set, asked.part, asked.since)
-        done = compact(records.rows(scope), lake=lake, scope=scope, with_keys=settings.with_keys)
-        for name in counts:
-            counts[name] += getattr(done, name)
+        partitions: set[tuple[str, date]] = set()
+        for part in [asked.part] if asked.part else PARTS:
+            scope = Scope(model_set, part, asked.since)
+            done = compact(
+                records.rows(scope), lake=lake, scope=scope, with_keys=settings.with_keys
+            )
+            partitions.update(done.partitions)
+            for name in counts:
+                counts[name] += getattr(done, name)
         for table in TABLES if settings.database else ():
             register_partitions(
                 glue,
                 database=settings.database or "",
                 table=table,
                 location=f"s3://{settings.results_bucket}/{LAKE_PREFIX}{table}/",
-                partitions=done.partitions,
+                partitions=sorted(partitions),
             )
     return counts | {"unreadable": len(records.unreadable)}

@@ -14,7 +14,7 @@ from moto import mock_aws
 from lambdas.lake.bucket import PARTS
 from lambdas.lake.catalog import PartitionsRefusedError, register_partitions
 from lambdas.lake.compact import Scope
-from lambdas.lake.step import LakeSettings, compact_part, parse_request
+from lambdas.lake.step import LakeSettings, compact_results, parse_request
 from lambdas.shared import telemetry
 from lambdas.shared.errors import ConfigError, InvalidRequestError, StorageUnavailableError
 from lambdas.shared.records import to_json
@@ -66,12 +66,13 @@ def compact_every_part(s3: Any, glue: Any, **settings: Any) -> list[dict[str, in
     chosen = LakeSettings(
         **{"results_bucket": BUCKET, "database": DATABASE, "with_keys": False} | settings
     )
-    return [compact_part(Scope(part=part), settings=chosen, s3=s3, glue=glue) for part in PARTS]
+    return [compact_results(Scope(part=part), settings=chosen, s3=s3, glue=glue) for part in PARTS]
 
 
 @pytest.mark.parametrize(
     ("event", "scope"),
     [
+        ({}, Scope()),
         ({"part": "a"}, Scope(part="a")),
         ({"part": "0", "model_set": MODEL_SET}, Scope(MODEL_SET, "0")),
         ({"part": "0", "since": "2026-01-31"}, Scope(part="0", since=date(2026, 1, 31))),
@@ -86,7 +87,6 @@ def test_a_request_is_read(event, scope):
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        ({}, "part is None"),
         ({"part": "g"}, "part is 'g'"),
         ({"part": "ab"}, "part is 'ab'"),
         ({"part": "0", "model_set": "../x"}, "expected 16 hex"),
@@ -113,6 +113,13 @@ def test_all_parts_together_hold_every_record_of_every_model_set(s3, glue):
     counts = compact_every_part(s3, glue)
     assert sum(each["records"] for each in counts) == 31
     assert sum(each["unreadable"] for each in counts) == 0
+
+
+def test_without_a_part_all_are_compacted_one_after_the_other(s3, glue):
+    settings = LakeSettings(BUCKET, DATABASE, with_keys=False)
+    counts = compact_results(Scope(), settings=settings, s3=s3, glue=glue)
+    assert (counts["records"], counts["findings"]) == (31, 62)
+    assert len(partitions(glue, "records")) == 2
 
 
 def test_partitions_are_known_once_however_often_they_are_told(s3, glue):
@@ -189,6 +196,6 @@ def test_a_busy_service_is_a_fault_that_the_state_machine_retries(s3, glue, hand
     def busy(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(module, "compact_part", busy)
+    monkeypatch.setattr(module, "compact_results", busy)
     with pytest.raises(StorageUnavailableError, match="compacting records: AWS answered"):
         handler({"part": "0"}, None)
