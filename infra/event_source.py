@@ -91,6 +91,8 @@ class EventSource:
         self._reports_failures = reports_failures
         self._watch = watch
         self._trouble = trouble
+        self._in_hand = 0
+        self._counting = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -130,6 +132,22 @@ class EventSource:
         )
         if not messages:
             return None
+        self._count(len(messages))
+        try:
+            return self._handle(messages, invoke)
+        finally:
+            self._count(-len(messages))
+
+    @property
+    def in_hand(self) -> int:
+        """Messages that have been received, and whose invocation has not ended."""
+        return self._in_hand
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._in_hand += change
+
+    def _handle(self, messages: tuple[Message, ...], invoke: Invoke) -> Delivery:
         outcome = invoke(sqs_event(messages, self._queue_arn))
         failed = failed_ids(messages, outcome, reports_failures=self._reports_failures)
         self._delete([message for message in messages if message["MessageId"] not in failed])

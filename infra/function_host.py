@@ -98,6 +98,10 @@ class FunctionHost:
             self._drop(sandbox)
         return outcome
 
+    def warm(self) -> None:
+        """Start the process before its first event; does not wait until it is ready."""
+        self._usable()
+
     def kill(self) -> bool:
         """End the process at once, whatever it does, as if its machine had failed.
 
@@ -234,6 +238,7 @@ class _Sandbox:
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
             "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group,
             "AWS_LAMBDA_LOG_STREAM_NAME": self._stream,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "_HANDLER": function.handler,
             "ORT_DISABLE_TELEMETRY": "1",  # as the images have it
             "POWERTOOLS_TRACE_DISABLED": "true",  # nobody listens for traces here
