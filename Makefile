@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 DEMO := build/demo
 IMAGE_PYTHON := 3.13
-LOCKED := $(addprefix lambdas/,classify detect report lake) tests/containers/stand_in
+LOCKED := $(addprefix lambdas/,classify detect report batch lake) tests/containers/stand_in
 LOCK := $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --custom-compile-command "make lock"
 
 ENV ?= dev
