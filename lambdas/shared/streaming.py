@@ -116,6 +116,8 @@ class Streaming:
         elif message.model_set != self.pair.model_set:
             self._restart(image)
             return None
+        # an image that takes all memory or time leaves no other line that names it
+        self.telemetry.note(f"{self.settings.stage} begun")
         return Begun(message, image_id, self.storage.record(self.pair.model_set, image_id))
 
     def work_and_send(self, body: str, milliseconds_left: Callable[[], int], *, work: Work) -> None:

@@ -159,8 +159,9 @@ def test_image_goes_through_all_stages(
         metric_names.IMAGES_ANALYSED,
     }
     image_id = keys[0].split("/")[2]
-    done = [line for line in lines if line.get("message", "").endswith(" done")]
-    assert [line["image_id"] for line in done] == [image_id] * 3
+    for ending in (" begun", " done"):
+        told = [line for line in lines if line.get("message", "").endswith(ending)]
+        assert [line["image_id"] for line in told] == [image_id] * 3
 
 
 def test_one_bad_message_fails_alone(
