@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --custom-compile-co
 ENV ?= dev
 CDK := npx --yes aws-cdk@2.1148.1
 
-.PHONY: help demo local trial-local check test demo-models synth bootstrap deploy destroy lock images images-trial format clean
+.PHONY: help demo web local trial-local check test demo-models synth bootstrap deploy destroy lock images images-trial format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/'
@@ -18,6 +18,9 @@ help:             ## list the targets
 demo: .venv/inference  ## draw demo images, analyse them, say where to look
 	$(BIN)/python -m training.demo_images --out $(DEMO)/images
 	$(BIN)/cxr analyze $(DEMO)/images --out $(DEMO)/results
+
+web: .venv/web $(DEMO)/images/README.txt  ## the page: upload, look, review; until Ctrl-C
+	$(BIN)/cxr web $(if $(wildcard $(DEMO)/results),--results $(DEMO)/results --images $(DEMO)/images)
 
 local: .venv/local $(DEMO)/images/README.txt  ## the whole cloud on this machine, until Ctrl-C
 	$(BIN)/cxr local
@@ -95,10 +98,14 @@ $(BIN)/python:
 
 .venv/dev: $(BIN)/python pyproject.toml
 	$(PIP) -e '.[dev]'
-	@touch $@ .venv/inference .venv/local
+	@touch $@ .venv/inference .venv/local .venv/web
 
 .venv/local: $(BIN)/python pyproject.toml
 	$(PIP) -e '.[local]'
+	@touch $@ .venv/inference
+
+.venv/web: $(BIN)/python pyproject.toml
+	$(PIP) -e '.[web]'
 	@touch $@ .venv/inference
 
 .venv/infra: $(BIN)/python pyproject.toml
@@ -109,4 +116,4 @@ $(BIN)/python:
 .venv/all: $(BIN)/python pyproject.toml
 	$(PIP) -e '.[dev,training,export,infra]'
 	! command -v npm >/dev/null || npm install --silent --prefix .venv/node fhir@4.12.0
-	@touch $@ .venv/dev .venv/inference .venv/infra .venv/local
+	@touch $@ .venv/dev .venv/inference .venv/infra .venv/local .venv/web

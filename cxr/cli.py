@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from cxr import analyze_command, models_command, reviews_command
+from cxr import analyze_command, local_command, models_command, reviews_command, web_command
 from cxr.command_line import INCOMPLETE, INTERRUPTED, USAGE_ERROR, Parser, write_json
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _COMMANDS: Final = (
     analyze_command,
     models_command,
+    local_command,
     reviews_command,
+    web_command,
 )
 """In the order of --help."""
 
@@ -33,6 +35,8 @@ examples:
   cxr analyze scans/ --out results/           a folder, all levels
   cxr analyze 'scans/**/*.dcm' --out results/ a pattern, in quotes
   cxr models show                             the models and their operating points
+  cxr local                                   the whole cloud on this machine
+  cxr web --results results/                  the page: upload, look, review
 
 Then open results/index.html.
 """

@@ -157,6 +157,19 @@ def test_libraries_of_formats_stay_with_the_formats() -> None:
     }
 
 
+PAGE = "cxr/web"
+"""The only place for streamlit; the rest of cxr runs without it."""
+
+
+def test_only_the_page_needs_streamlit() -> None:
+    users = {
+        relative(path)
+        for path in modules(*PACKAGES)
+        if "streamlit" in {name.split(".")[0] for name in imports(path)}
+    }
+    assert {name for name in users if not name.startswith(f"{PAGE}/")} == {"cxr/web_command.py"}
+
+
 def test_no_file_is_named_for_nothing() -> None:
     named = [relative(path) for path in modules(*PACKAGES) if path.stem in FORBIDDEN_NAMES]
     assert named == []
