@@ -11,6 +11,7 @@ from infra import prices
 from infra.pipeline import MODELS_FOLDER, Resources
 from infra.setting_readers import Architecture
 from lambdas.batch.job import FunctionSize, Prices
+from lambdas.shared.errors import RETRYABLE
 
 BATCH_HANDLER: Final = "lambdas.batch.handler.handler"
 PLAN_HANDLER: Final = "lambdas.batch.plan_handler.handler"
@@ -83,3 +84,21 @@ def bulk_output_names() -> tuple[str, ...]:
         "PlannerFunction",
         "PlannerLogGroup",
     )
+
+
+RETRIED_ERRORS: Final = tuple(error.__name__ for error in RETRYABLE)
+"""What a function says may work later; Step Functions matches the class's name."""
+
+SERVICE_ERRORS: Final = (
+    "Lambda.AWSLambdaException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.SdkClientException",
+    "Lambda.ServiceException",
+)
+"""Faults of Lambda itself (Step Functions developer guide, "Handling errors")."""
+
+THROTTLED_ERROR: Final = "Lambda.TooManyRequestsException"
+"""No function ran, so nothing is billed: waited for longer than the others."""
+
+RETRY_INTERVAL_SECONDS: Final = 2
+RETRY_BACKOFF: Final = 2.0

@@ -11,16 +11,17 @@ _START_FIELD: Final = 21 - 2
 _TICKS_A_SECOND: Final = 100
 
 
+_invoked: Final[list[bool]] = []
+"""Not empty once this process has been invoked."""
+
+
 class InvocationClock:
-    """Begins with the handler; the first of a process begins with the process.
+    """Begins with the handler; the first of a process begins with the process."""
 
-    Args:
-        first: Whether this is the process's first invocation.
-    """
-
-    def __init__(self, *, first: bool) -> None:
+    def __init__(self) -> None:
         self._begun = time.monotonic()
-        self._before = process_age_seconds() if first else 0.0
+        self._before = 0.0 if _invoked else process_age_seconds()
+        _invoked.append(True)
 
     def billed_ms(self) -> int:
         """Milliseconds so far, rounded up and never too few."""

@@ -3,7 +3,7 @@
 import functools
 import os
 import sys
-from typing import Any, Final
+from typing import Any
 
 from lambdas.batch.analyse import Models, load_models
 from lambdas.batch.billing import InvocationClock
@@ -18,9 +18,6 @@ from lambdas.shared.events import EVENT_SOURCE
 from lambdas.shared.function import warm
 from lambdas.shared.isolated_reader import IsolatedReader
 from lambdas.shared.storage import EventBus, Storage
-
-_served: Final[list[bool]] = []
-"""Not empty once this process has been invoked."""
 
 
 @functools.cache
@@ -39,8 +36,7 @@ def _collaborators() -> tuple[BatchSettings, Models, tuple[IsolatedReader, ...],
 
 
 def _analyse(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    clock = InvocationClock(first=not _served)
-    _served.append(True)
+    clock = InvocationClock()
     request = BatchRequest.from_document(event["request"])
     attempt = int(event.get("retry_count", 0)) + 1
     settings, models, readers, storage = _collaborators()

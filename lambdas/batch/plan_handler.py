@@ -15,7 +15,7 @@ from lambdas.shared.storage import Storage
 
 
 def _plan(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    clock = InvocationClock(first=True)  # planning is rare: let every one count as a cold start
+    clock = InvocationClock()
     settings = BatchSettings.from_env()
     store = S3JobStore(Storage(settings.results_bucket))
     document = store.read_json(job_key(event["job"]))
