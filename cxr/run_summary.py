@@ -23,7 +23,8 @@ MOST_ROWS: Final = 25
 MOST_LINES: Final = 10
 """Lines shown of a list of files; `--json` has them all."""
 
-_STYLES: Final = {NORMAL: "green", ABNORMAL: "bold dark_orange", REJECTED: "dim"}
+KIND_STYLES: Final = {NORMAL: "green", ABNORMAL: "bold dark_orange", REJECTED: "dim"}
+"""How results look on a terminal, by `Result.kind`."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _table(results: Sequence[Result]) -> Table:
     for result in results:
         table.add_row(
             Text(shown(result.key)),
-            Text(shown(result.label or "Rejected"), style=_STYLES[result.kind]),
+            Text(shown(result.label or "Rejected"), style=KIND_STYLES[result.kind]),
             Text(result.number_text),
             Text(shown(result.rejection_message or result.findings_text)),
         )
