@@ -36,6 +36,7 @@ examples:
   cxr analyze 'scans/**/*.dcm' --out results/ a pattern, in quotes
   cxr models show                             the models and their operating points
   cxr local                                   the whole cloud on this machine
+  cxr local                                   the whole cloud on this machine
   cxr web --results results/                  the page: upload, look, review
 
 Then open results/index.html.
