@@ -69,6 +69,10 @@ class EventSource:
             (`ReportBatchItemFailures`); otherwise its return is success for all.
         watch: Told of every batch, in the thread that handled it.
         trouble: Told of every exception that a call to the queue raised.
+
+    Attributes:
+        batch_size: Most messages of an invocation.
+        reports_failures: Whether the function's answer names the messages that failed.
     """
 
     def __init__(
@@ -87,8 +91,8 @@ class EventSource:
         self._client = client
         self._queue_url = queue_url
         self._queue_arn = queue_arn
-        self._batch_size = batch_size
-        self._reports_failures = reports_failures
+        self.batch_size = batch_size
+        self.reports_failures = reports_failures
         self._watch = watch
         self._trouble = trouble
         self._in_hand = 0
@@ -124,7 +128,7 @@ class EventSource:
         messages = tuple(
             self._client.receive_message(
                 QueueUrl=self._queue_url,
-                MaxNumberOfMessages=self._batch_size,
+                MaxNumberOfMessages=self.batch_size,
                 WaitTimeSeconds=wait_s,
                 AttributeNames=["All"],
                 MessageAttributeNames=["All"],
@@ -149,7 +153,7 @@ class EventSource:
 
     def _handle(self, messages: tuple[Message, ...], invoke: Invoke) -> Delivery:
         outcome = invoke(sqs_event(messages, self._queue_arn))
-        failed = failed_ids(messages, outcome, reports_failures=self._reports_failures)
+        failed = failed_ids(messages, outcome, reports_failures=self.reports_failures)
         self._delete([message for message in messages if message["MessageId"] not in failed])
         delivery = Delivery(messages, outcome, failed)
         self._watch(delivery)

@@ -40,9 +40,6 @@ from infra.pipeline import INTAKE_PREFIX, STAGES, Resources, StageSpec, stage_en
 from lambdas.shared.bundle import load_pair
 from lambdas.shared.flow import Stage
 
-DEFAULT_PORT: Final = 5055
-"""Neither 5000, which macOS uses itself, nor 4566, where other embedded clouds listen."""
-
 FAREWELL_S: Final = 5.0
 """How long to wait for threads whose processes have been ended."""
 
@@ -173,6 +170,10 @@ class EmbeddedCloud:
     def counts(self) -> dict[Stage, QueueCounts]:
         """Messages of every stage."""
         return {stage.name: self._counts(stage.name) for stage in STAGES}
+
+    def source(self, stage: Stage) -> EventSource:
+        """What feeds a stage's function."""
+        return self._running[stage].source
 
     def hosts(self) -> list[FunctionHost]:
         """Everything that runs functions."""
