@@ -177,8 +177,9 @@ def write_records(results: Path, count: int) -> dict[str, Any]:
 
 def compact_records(results: Path, lake: Path) -> dict[str, Any]:
     """Every part of every model set, one after the other."""
-    from lambdas.lake.compact import Scope, compact
+    from lambdas.lake.compact import compact
     from lambdas.lake.folder import FolderLake
+    from lambdas.lake.layout import Scope
     from lambdas.lake.rows import RecordRows, record_rows
 
     def rows(model_set: Path, images: list[str]) -> Iterator[RecordRows]:

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, BinaryIO, Final, TypeVar
 
-from lambdas.lake.compact import Scope
+from lambdas.lake.layout import Scope
 from lambdas.lake.rows import RecordRows, UnreadableRecordError, record_rows
 from lambdas.shared.records import RECORD_FILE
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from lambdas.lake.bucket import PARTS, BucketLake, BucketRecords
 from lambdas.lake.catalog import register_partitions
-from lambdas.lake.compact import Scope, compact
+from lambdas.lake.compact import compact
+from lambdas.lake.layout import Scope
 from lambdas.lake.tables import TABLES
 from lambdas.shared.errors import ConfigError, InvalidRequestError
 from lambdas.shared.records import RESULTS_PREFIX

@@ -11,7 +11,8 @@ from moto import mock_aws
 
 from lambdas.lake import bucket as bucket_module
 from lambdas.lake.bucket import PARTS, BucketLake, BucketRecords
-from lambdas.lake.compact import Compacted, Scope, compact
+from lambdas.lake.compact import Compacted, compact
+from lambdas.lake.layout import Scope
 from lambdas.shared.records import Record, to_json
 from tests.cxr.fakes import MODEL_SET
 from tests.lambdas.lake.cases import OTHER_MODEL_SET, ask, record

@@ -8,8 +8,9 @@ import pytest
 
 from lambdas.lake import compact as compact_module
 from lambdas.lake import parquet
-from lambdas.lake.compact import Part, Scope, compact
+from lambdas.lake.compact import compact
 from lambdas.lake.folder import FolderLake, record_files
+from lambdas.lake.layout import Part, Scope
 from lambdas.lake.tables import FINDINGS, RECORDS
 from tests.cxr.fakes import MODEL_SET
 from tests.lambdas.lake.cases import OTHER_MODEL_SET, ask, record, rows

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lambdas.lake.compact import Scope, compact
+from lambdas.lake.compact import compact
 from lambdas.lake.folder import FolderLake
+from lambdas.lake.layout import Scope
 from lambdas.lake.queries import queries
 from lambdas.shared.records import Record
 from tests.cxr.fakes import FINDINGS, MODEL_SET

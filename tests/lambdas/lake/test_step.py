@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from lambdas.lake.bucket import PARTS
 from lambdas.lake.catalog import PartitionsRefusedError, register_partitions
-from lambdas.lake.compact import Scope
+from lambdas.lake.layout import Scope
 from lambdas.lake.step import LakeSettings, compact_results, parse_request
 from lambdas.shared import telemetry
 from lambdas.shared.errors import ConfigError, InvalidRequestError, StorageUnavailableError
