@@ -92,10 +92,18 @@ class BucketRecords:
         ]
 
     def rows(self, scope: Scope) -> Iterator[RecordRows]:
-        """Rows of the records within a scope, which names model set and part, in order of id.
+        """Rows of the records that `contents` gives."""
+        for key, content in self.contents(scope):
+            try:
+                yield record_rows(content, record_uri=f"s3://{self._bucket}/{key}")
+            except UnreadableRecordError as error:
+                self.unreadable.append((key, str(error)))
+
+    def contents(self, scope: Scope) -> Iterator[tuple[str, bytes]]:
+        """Key and content of records, in order of id; the scope names model set and part.
 
         An object is no older than the record in it, clocks apart, so those last modified before
-        `since` are not read.
+        `since` are not read; younger ones are, whatever day they are of.
         """
         chosen = f"{self._prefix}{scope.model_set}/{scope.part}"
         since = scope.since and datetime.combine(scope.since, time(), UTC) - CLOCKS_APART
@@ -105,12 +113,8 @@ class BucketRecords:
             if key.endswith(f"/{RECORD_FILE}") and (since is None or modified >= since)
         )
         for key, content in _in_order(self._read, keys):
-            if content is None:  # removed since it was listed
-                continue
-            try:
-                yield record_rows(content, record_uri=f"s3://{self._bucket}/{key}")
-            except UnreadableRecordError as error:
-                self.unreadable.append((key, str(error)))
+            if content is not None:  # None: removed since it was listed
+                yield key, content
 
     def _read(self, key: str) -> tuple[str, bytes | None]:
         try:

@@ -75,7 +75,7 @@ RECORDS: Final = (
     Column("column_spacing_mm", "number", "Distance of columns in millimetres."),
     Column("transfer_syntax", "string", "DICOM Transfer Syntax UID; null for other formats."),
     Column("size_bytes", "integer", "Size of the image file, in bytes."),
-    Column("sha256", "string", "Of the image file; equal for copies under two names."),
+    Column("sha256", "string", "Of the image file; null where it was too large to be read."),
     Column("classifier", "string", "Name of the classifier's bundle."),
     Column("classifier_version", "string", "Version of the classifier's bundle."),
     Column("classifier_trained_on", "string", "nothing, phantoms or patients."),

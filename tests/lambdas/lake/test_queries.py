@@ -31,7 +31,10 @@ def drawn() -> list[Record]:
     made.append(record(3, "rejected", model_set=OTHER_MODEL_SET))
     copy = record(8, "normal")
     copy["source"] |= {"sha256": made[0]["source"]["sha256"]}
-    return [*made, copy]
+    too_large = [record(n, "rejected") for n in (9, 10)]
+    for each in too_large:  # without a digest they are copies of nothing
+        each["source"] |= {"sha256": None}
+    return [*made, copy, *too_large]
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +101,7 @@ def test_a_finding_that_was_never_found_has_the_share_zero(tmp_path):
 def test_rejections(records, lake):
     message = records[3]["rejection"]["message"]
     assert answer(lake, "rejections") == [
-        (MODEL_SET, "not_an_image", 1, date(2026, 2, 4), message),
+        (MODEL_SET, "not_an_image", 3, date(2026, 2, 4), message),
         (OTHER_MODEL_SET, "not_an_image", 1, date(2026, 2, 3), message),
     ]
 
