@@ -103,12 +103,17 @@ def parse_message(body: str) -> ImageMessage:
 
 
 def _from_event(detail: Mapping[str, Any]) -> ImageRef:
-    """EventBridge carries the key as it is; S3's own notifications would encode it."""
+    """EventBridge carries the key as it is; S3's own notifications would encode it.
+
+    Version "null" names none: where versioning is suspended every upload has it, and so only the
+    ETag tells a new image from the one that it has replaced.
+    """
     created = detail["object"]
+    version = created.get("version-id")
     return ImageRef(
         bucket=_text(detail["bucket"]["name"]),
         key=_text(created["key"]),
-        version_id=created.get("version-id") or None,
+        version_id=None if version in (None, "", "null") else version,
         etag=(created.get("etag") or "").strip('"') or None,
         size_bytes=created.get("size"),
     )

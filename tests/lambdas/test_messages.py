@@ -52,6 +52,7 @@ def event(**created: Any) -> str:
         ({"version-id": "v1", "etag": "e"}, "v1"),
         ({"etag": '"quoted"'}, "quoted"),
         ({"version-id": "", "etag": "e"}, "e"),
+        ({"version-id": "null", "etag": "e"}, "e"),  # versioning is suspended
         ({}, None),
     ],
 )
