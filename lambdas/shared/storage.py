@@ -32,7 +32,7 @@ from lambdas.shared.records import RECORD_FILE, Record, result_key
 
 CLIENT: Final = Config(
     connect_timeout=3,
-    read_timeout=15,
+    read_timeout=10,
     max_pool_connections=32,
     retries={"mode": "standard", "total_max_attempts": 4},
 )
