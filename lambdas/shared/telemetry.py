@@ -73,8 +73,17 @@ def fault(error: BaseException) -> None:
     else:  # its text, or that of a cause, may hold a key or a tag: places alone
         frames = traceback.extract_tb(error.__traceback__)
         details["trace"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        if code := _aws_code(error):
+            details["aws_code"] = code
     level = logger.warning if isinstance(error, TransientError) else logger.error
     level("image failed; its message stays", extra=details)
+
+
+def _aws_code(error: BaseException) -> str:
+    """AWS's own word for a fault, such as AccessDenied; empty for what AWS did not answer."""
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    return code if isinstance(code, str) and code.replace(".", "").isalnum() else ""
 
 
 def _flush() -> None:
