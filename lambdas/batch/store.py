@@ -41,10 +41,10 @@ class BatchStore:
 
     def publish(self, record: Record, files: dict[str, bytes]) -> None:
         """Write the files, then the record unless there is one; tell the event if asked to."""
-        publish(Analysis(record, files), storage=self.storage)
+        standing = publish(Analysis(record, files), storage=self.storage)
         if self.events is not None:
             key = result_key(record["model_set"], record["image_id"], RECORD_FILE)
-            detail = processed_event(record, record_uri=self.storage.uri(key))
+            detail = processed_event(standing, record_uri=self.storage.uri(key))
             self.events.put(EVENT_DETAIL_TYPE, detail)
 
 

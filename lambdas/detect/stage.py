@@ -7,7 +7,7 @@ from lambdas.detect.detect import detect
 from lambdas.shared.isolated_reader import IsolatedReader
 from lambdas.shared.messages import ImageMessage
 from lambdas.shared.onnx_model import OnnxModel
-from lambdas.shared.streaming import lap
+from lambdas.shared.streaming import lap, once_readable
 
 
 def detect_image(
@@ -16,9 +16,10 @@ def detect_image(
     """Localise an image's findings.
 
     Raises:
-        InputError: It cannot be assessed.
+        ContractError: Triage has read the image, and this stage cannot.
     """
-    radiograph = reader.read(data)
+    with once_readable():
+        radiograph = reader.read(data)
     started = time.perf_counter()
     findings = detect(radiograph, model=model)
     return lap(replace(message, findings=findings), "detect_ms", started)

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 
+from lambdas.report.formats import check_libraries, parse_formats
 from lambdas.report.stage import ReportStage
 from lambdas.shared import telemetry
 from lambdas.shared.events import EVENT_SOURCE
@@ -17,7 +18,9 @@ def _stage() -> ReportStage:
     reader.start()  # imports its decoders while the rest is made
     streaming = streaming_from_env(graphs=())
     events = EventBus(streaming.settings.event_bus, source=EVENT_SOURCE)
-    return ReportStage(streaming=streaming, reader=reader, events=events)
+    formats = parse_formats(streaming.settings.formats)
+    check_libraries(formats)
+    return ReportStage(streaming=streaming, reader=reader, events=events, formats=formats)
 
 
 def _one(body: str, milliseconds_left: Callable[[], int]) -> None:

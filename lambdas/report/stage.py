@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from lambdas.report.finish import Analysis, Found, finish
-from lambdas.report.formats import parse_formats
 from lambdas.shared import metric_names
 from lambdas.shared.errors import ContractError, InputError
 from lambdas.shared.events import EVENT_DETAIL_TYPE, processed_event
 from lambdas.shared.isolated_reader import IsolatedReader
 from lambdas.shared.messages import ImageMessage
 from lambdas.shared.records import RECORD_FILE, Record, result_key, to_json
-from lambdas.shared.streaming import Begun, ImageStorage, Streaming
+from lambdas.shared.streaming import Begun, ImageStorage, Streaming, once_readable
 
 _COUNTED_AS: Final = {
     "analysed": metric_names.IMAGES_ANALYSED,
@@ -40,11 +39,13 @@ class ReportStage:
         streaming: The stage's surroundings.
         reader: Decodes in a process of its own.
         events: The bus.
+        formats: Optional outputs, from `lambdas.report.formats.parse_formats`.
     """
 
     streaming: Streaming
     reader: IsolatedReader
     events: Events
+    formats: frozenset[str] = frozenset()
 
     def take(self, body: str, milliseconds_left: Callable[[], int]) -> None:
         """Finish one image.
@@ -66,9 +67,12 @@ class ReportStage:
         if analysis is None:
             self.streaming.gone()
             return
-        if publish(analysis, storage=self.streaming.storage):
-            telemetry.count(_COUNTED_AS[analysis.record["status"]])
-        self._tell(analysis.record)
+        record = publish(analysis, storage=self.streaming.storage)
+        if record is analysis.record:
+            telemetry.count(_COUNTED_AS[record["status"]])
+        else:
+            telemetry.count(metric_names.DUPLICATES)
+        self._tell(record)
         self.streaming.done(begun.message, started)
 
     def _analysis(self, begun: Begun) -> Analysis | None:
@@ -87,7 +91,7 @@ class ReportStage:
             pair=self.streaming.pair,
             data=data,
             timings=message.timings,
-            formats=parse_formats(settings.formats),
+            formats=self.formats,
             source_tags=self.reader.read_tags(data or b"", settings.passthrough),
         )
 
@@ -98,10 +102,8 @@ class ReportStage:
             return Found(rejection=InputError(sentence, code=code))
         if message.triage is None or data is None:
             raise ContractError("a message holds neither triage nor rejection")
-        try:
+        with once_readable():
             radiograph = self.reader.read(data)
-        except InputError as error:  # such as a time limit that two stages before just kept
-            return Found(rejection=error)
         return Found(radiograph, message.triage, message.findings)
 
     def _tell(self, record: Record) -> None:
@@ -109,12 +111,18 @@ class ReportStage:
         self.events.put(EVENT_DETAIL_TYPE, processed_event(record, record_uri=uri))
 
 
-def publish(analysis: Analysis, *, storage: ImageStorage) -> bool:
-    """Write the files, and last the record; False if there was a record already."""
+def publish(analysis: Analysis, *, storage: ImageStorage) -> Record:
+    """Write the files, and last the record; the record that stands, perhaps another's.
+
+    Whoever handles the same message at the same time may be first: what the world is told must be
+    what their record says.
+    """
     record = analysis.record
     for name, content in analysis.files.items():
         storage.put(result_key(record["model_set"], record["image_id"], name), content)
-    return storage.put_first(_record_key(record), to_json(record))
+    if storage.put_first(_record_key(record), to_json(record)):
+        return record
+    return storage.record(record["model_set"], record["image_id"]) or record
 
 
 def _record_key(record: Record) -> str:

@@ -9,7 +9,8 @@ message to come again. Only a final record stops a duplicate.
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -198,6 +199,23 @@ class Begun:
         """Of the record."""
         image = self.message.image
         return Source(image.bucket, image.key, image.version, self.message.sha256)
+
+
+@contextmanager
+def once_readable() -> Iterator[None]:
+    """Around reading an image again: what could be read before is no bad image now.
+
+    A machine that was short of time or memory must not turn an abnormal film into a rejected one.
+
+    Raises:
+        ContractError: In the place of an `InputError`; the message stays, and is tried again.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise ContractError(
+            f"an earlier stage has read this image, this one cannot ({error.code}): {error.message}"
+        ) from error
 
 
 def lap(message: ImageMessage, name: str, started: float) -> ImageMessage:

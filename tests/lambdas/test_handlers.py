@@ -15,6 +15,8 @@ from moto import mock_aws
 
 from infra.pipeline import STAGES, Resources, stage_environment, stage_spec
 from lambdas.shared import metric_names, telemetry
+from lambdas.shared.errors import InvalidRequestError
+from lambdas.shared.events import EVENT_SOURCE
 from lambdas.shared.flow import Stage
 from tests.builders import film, png
 
@@ -48,6 +50,11 @@ class Deployed:
         self.urls = {
             stage.name: self.sqs.create_queue(QueueName=stage.name)["QueueUrl"] for stage in STAGES
         }
+        self._told = self.sqs.create_queue(QueueName="told")["QueueUrl"]
+        events, pattern = boto3.client("events"), {"source": [EVENT_SOURCE]}
+        events.put_rule(Name="told", EventPattern=json.dumps(pattern))
+        arn = "arn:aws:sqs:us-east-1:123456789012:told"
+        events.put_targets(Rule="told", Targets=[{"Id": "told", "Arn": arn}])
 
     def handler(self, stage: Stage) -> ModuleType:
         resources = Resources("the-intake", "the-results", self.urls)
@@ -78,7 +85,14 @@ class Deployed:
         return json.dumps({"detail-type": "Object Created", "detail": detail})
 
     def waiting(self, stage: Stage) -> list[str]:
-        answer = self.sqs.receive_message(QueueUrl=self.urls[stage], MaxNumberOfMessages=10)
+        return self._bodies(self.urls[stage])
+
+    def told(self) -> list[str]:
+        """Events of ours."""
+        return self._bodies(self._told)
+
+    def _bodies(self, url: str) -> list[str]:
+        answer = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
         return [message["Body"] for message in answer.get("Messages", [])]
 
 
@@ -146,6 +160,9 @@ def test_image_goes_through_all_stages(
     }
     lines = output()
     assert "SMITH" not in json.dumps(lines) + "".join(keys)
+    (told,) = map(json.loads, deployed.told())
+    assert told["detail"]["record"] == f"s3://the-results/{keys[0].rpartition('/')[0]}/record.json"
+    assert "SMITH" not in json.dumps(told)
     emitted = {
         metric["Name"]
         for line in lines
@@ -196,6 +213,27 @@ def test_text_of_foreign_errors_is_not_logged(
     assert (line["error"], line["image_id"], line["level"]) == ("KeyError", "0" * 32, "ERROR")
     assert "SMITH" not in json.dumps(line)
     assert any("test_handlers.py" in place for place in line["trace"])
+
+
+def test_what_aws_refused_is_logged_by_its_name_alone(
+    deployed: Deployed, output: Callable[[], list[dict[str, Any]]]
+) -> None:
+    def one(body: str, milliseconds_left: object) -> None:
+        deployed.s3.get_bucket_policy(Bucket="the-intake")
+
+    assert failed(telemetry.queue_handler(one)(sqs_event("{}"), Context())) == ["message-0"]
+    (line,) = output()
+    assert (line["error"], line["aws_code"]) == ("ClientError", "NoSuchBucketPolicy")
+
+
+def test_function_with_unknown_formats_does_not_start(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = deployed.handler("report")
+    monkeypatch.setenv("CXR_FORMATS", "dicom-st")
+    monkeypatch.setattr(module.IsolatedReader, "start", lambda reader: None)
+    with pytest.raises(InvalidRequestError, match="'dicom-st'"):
+        module._stage()
 
 
 @pytest.mark.parametrize("stage", ["classify", "detect", "report"])

@@ -1,8 +1,10 @@
 """A function may be killed between any two of: compute, send, delete, files, record, event.
 
-The same image is processed once for every such place; the redelivery must finish it.
+The same image is processed once for every such place; the redelivery must finish it. At every such
+place, too, a second function may do all of the same message.
 """
 
+import json
 import random
 from collections.abc import Callable
 
@@ -15,6 +17,40 @@ from tests.lambdas.streaming.world import Cloud, Killed, Pipeline, results_of, u
 
 FILM = png(film())
 
+STEPS = {
+    "analysed": (
+        "record",  # classify: is it done?
+        "fetch",
+        "send detect",
+        "delete",
+        "record",
+        "fetch",
+        "send report",
+        "delete",
+        "record",
+        "fetch",
+        "put report.pdf",
+        "put thumbnail.jpg",
+        "put_first record.json",
+        "event",
+        "delete",
+    ),
+    "rejected": (
+        "record",
+        "fetch",
+        "send report",
+        "delete",
+        "record",
+        "put report.pdf",
+        "put thumbnail.jpg",
+        "put_first record.json",
+        "event",
+        "delete",
+    ),
+}
+"""What the world sees of an image's way, in order; between fetch and send or put, models compute.
+A kill may come before and after each."""
+
 
 def finished(
     models: Models, reader: IsolatedReader, kill: Callable[[int, str], None], data: bytes = FILM
@@ -25,15 +61,22 @@ def finished(
     return cloud
 
 
-@pytest.mark.parametrize("data", [FILM, b"no image at all"], ids=["analysed", "rejected"])
+DATA = pytest.mark.parametrize(
+    ("data", "steps"),
+    [(FILM, STEPS["analysed"]), (b"no image at all", STEPS["rejected"])],
+    ids=STEPS,
+)
+
+
+@DATA
 def test_redelivery_finishes_whatever_was_killed(
-    models: Models, reader: IsolatedReader, data: bytes
+    models: Models, reader: IsolatedReader, data: bytes, steps: tuple[str, ...]
 ) -> None:
     calm = finished(models, reader, lambda number, name: None, data)
     assert len(calm.told) == 1
-    expected, calls = results_of(calm), len(calm.calls)
-    assert calls >= 10, "classify, (detect,) report: fetch, record, send, delete, files, event"
-    for place in range(2 * calls):
+    assert tuple(calm.calls) == steps
+    expected = results_of(calm)
+    for place in range(2 * len(steps)):
         killed_at: list[str] = []
 
         def kill(number: int, name: str, place: int = place, at: list[str] = killed_at) -> None:
@@ -49,6 +92,45 @@ def test_redelivery_finishes_whatever_was_killed(
         assert len(cloud.told) >= 1, killed_at
         assert all(detail == calm.told[0] for detail in cloud.told), killed_at
         assert not any(cloud.dead.values()), killed_at
+
+
+@DATA
+def test_same_message_handled_twice_at_once_gives_one_record(
+    models: Models, reader: IsolatedReader, data: bytes, steps: tuple[str, ...]
+) -> None:
+    expected = results_of(finished(models, reader, lambda number, name: None, data))
+    for place in range(2 * len(steps)):
+        cloud = Cloud()
+        pipeline = Pipeline(cloud, models, reader, detect_all=True)
+        doing: list[tuple[str, str]] = []
+        second: list[str] = []
+
+        def meanwhile(
+            number: int,
+            name: str,
+            place: int = place,
+            cloud: Cloud = cloud,
+            pipeline: Pipeline = pipeline,
+            doing: list[tuple[str, str]] = doing,
+            second: list[str] = second,
+        ) -> None:
+            if number == place:
+                second.append(name)
+                stage, body = doing[0]
+                cloud.queues[stage].appendleft((body, 0))
+                assert pipeline.deliver(stage), cloud.said
+
+        cloud.kill = meanwhile
+        upload(cloud, "images/a b+c.png", data)
+        while waiting := [stage for stage, queue in cloud.queues.items() if queue]:
+            doing[:] = [(waiting[0], cloud.queues[waiting[0]][0][0])]
+            assert pipeline.deliver(waiting[0]), cloud.said
+        assert second, place
+        assert results_of(cloud) == expected, second
+        assert set(cloud.first_writes.values()) == {1}, second
+        (key,) = cloud.first_writes
+        assert {detail["record"] for detail in cloud.told} == {cloud.uri(key)}, second
+        assert len({json.dumps(detail) for detail in cloud.told}) == 1, second
 
 
 @pytest.mark.parametrize("seed", range(12))

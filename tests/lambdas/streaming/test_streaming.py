@@ -13,6 +13,7 @@ from lambdas.shared.errors import (
 )
 from lambdas.shared.isolated_reader import IsolatedReader
 from lambdas.shared.messages import ImageMessage, parse_message
+from lambdas.shared.radiograph import Radiograph
 from tests.builders import film, png
 from tests.lambdas.streaming.world import MAX_RECEIVES, Cloud, Pipeline, results_of, upload
 
@@ -173,6 +174,66 @@ def test_fault_that_stays_ends_in_the_dead_letter_queue_and_a_redrive_finishes(
     pipeline.drain()
     assert len(results_of(cloud)) == 2
     assert len({detail["image_id"] for detail in cloud.told}) == 2
+
+
+@pytest.mark.parametrize("stage", ["detect", "report"])
+def test_image_that_a_later_stage_cannot_read_is_not_rejected(
+    cloud: Cloud, pipeline: Pipeline, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(data: bytes) -> Radiograph:
+        raise ResourceLimitError("decoding took more than 60 s", code="decode_time")
+
+    upload(cloud, "images/a.png", FILM)
+    pipeline.deliver("classify")
+    if stage == "report":
+        pipeline.deliver("detect")
+    with monkeypatch.context() as slow:
+        slow.setattr(pipeline.reader, "read", read)
+        assert not pipeline.deliver(stage)
+    assert cloud.said[-1].startswith("ContractError: an earlier stage has read this image")
+    assert "decode_time" in cloud.said[-1]
+    pipeline.drain()
+    assert only_record(cloud)["status"] == "analysed"
+
+
+@pytest.mark.parametrize("place", ["before put report.pdf", "before put_first record.json"])
+def test_event_tells_what_the_record_that_stands_says(
+    cloud: Cloud, pipeline: Pipeline, place: str
+) -> None:
+    """Two functions have one image; only one of them could read it, and is the first to end."""
+    upload(cloud, "images/a.png", FILM)
+    pipeline.deliver("classify")
+    pipeline.deliver("detect")
+    ((body, _),) = cloud.queues["report"]
+    rejected = replace(
+        parse_message(body), triage=None, findings=None, rejection=("decode_time", "too long")
+    )
+
+    def overtake(number: int, name: str) -> None:
+        if name == place:
+            cloud.kill = lambda number, name: None
+            cloud.queues["report"].appendleft((rejected.to_body(), 0))
+            assert pipeline.deliver("report")
+
+    cloud.kill = overtake
+    pipeline.drain()
+    assert only_record(cloud)["status"] == "rejected"
+    assert [detail["status"] for detail in cloud.told] == ["rejected"] * 2
+    assert cloud.counted[metric_names.IMAGES_REJECTED] == 1
+    assert cloud.counted[metric_names.IMAGES_ANALYSED] == 0
+    assert cloud.counted[metric_names.DUPLICATES] == 1
+
+
+def test_image_overwritten_while_versioning_is_suspended_is_a_new_image(
+    cloud: Cloud, pipeline: Pipeline
+) -> None:
+    """Each of its uploads has version "null"; only the ETag tells them apart."""
+    for seed in (1, 2):
+        body = json.loads(upload(cloud, "images/a.png", png(film(seed=seed)), version=None))
+        body["detail"]["object"]["version-id"] = "null"
+        cloud.queues["classify"][-1] = (json.dumps(body), 0)
+        pipeline.drain()
+    assert len(results_of(cloud)) == 2
 
 
 def test_message_that_is_not_ours_is_a_contract_error_without_its_content(

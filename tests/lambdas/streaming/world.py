@@ -88,9 +88,10 @@ class Cloud:
             if key in self.results:
                 return False
             folder = key.rpartition("/")[0]
-            assert set(json.loads(data)["outputs"].values()) == {
+            there = {
                 name.removeprefix(f"{folder}/") for name in self.results if name.startswith(folder)
-            }, "the record comes last"
+            }
+            assert set(json.loads(data)["outputs"].values()) <= there, "the record comes last"
             self.results[key] = data
             self.first_writes[key] += 1
             return True
@@ -135,7 +136,7 @@ class Pipeline:
     def __init__(
         self, cloud: Cloud, models: Models, reader: IsolatedReader, *, detect_all: bool = False
     ) -> None:
-        self.cloud = cloud
+        self.cloud, self.reader = cloud, reader
         settings = StageSettings(
             stage="classify",
             models=Path(),
