@@ -7,9 +7,9 @@ and deleted by `infra.event_source`, as Lambda's poller does.
 import json
 import logging
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import boto3
@@ -24,8 +24,12 @@ from infra.pipeline import (
     stage_environment,
     stage_spec,
 )
+from lambdas.batch.job import BatchRequest
+from lambdas.shared.bundle import load_pair
 from lambdas.shared.flow import Stage
+from lambdas.shared.messages import ImageRef
 from tests.containers.function import REGION, FunctionContainer
+from tests.containers.images import DEMO_MODELS
 
 INTAKE: Final = "intake"
 RESULTS: Final = "results"
@@ -49,11 +53,11 @@ class Cloud:
 
     def environment(self, stage: StageSpec, **options: Any) -> dict[str, str]:
         """Variables of a stage's function."""
-        return {
-            **stage_environment(stage, self.resources, **options),
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        return self.reached() | stage_environment(stage, self.resources, **options)
+
+    def reached(self) -> dict[str, str]:
+        """Variables that lead any function to this cloud and to no other."""
+        return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
 
     def upload(self, key: str, data: bytes) -> None:
         """Put an image into the intake bucket, and tell the first queue, as the rule does."""
@@ -102,6 +106,14 @@ class Cloud:
     def _arn(self, url: str) -> str:
         asked = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         return str(asked["Attributes"]["QueueArn"])
+
+
+def batch_event(keys: Sequence[str]) -> dict[str, Any]:
+    """What a child of the archive's map run is given: images of the intake bucket."""
+    images = tuple(ImageRef(INTAKE, key, version_id=None, etag=None) for key in keys)
+    pair = load_pair(DEMO_MODELS, graphs=())
+    request = BatchRequest("night", RESULTS, 1, 0, images, pair.model_set, detect_all=True)
+    return {"request": asdict(request)}
 
 
 @contextmanager

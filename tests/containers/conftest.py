@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lambdas.shared.errors import ConfigError
+from tests.containers.cloud import Cloud, loopback_cloud
 from tests.containers.engine import Engine, NoEngineError, find_engine
 from tests.containers.function import FunctionContainer
 from tests.containers.images import BuiltImage, build_function_image, prepare_base
@@ -46,6 +47,12 @@ def image(engine: Engine) -> Callable[[str], BuiltImage]:
 def loopback() -> Iterator[Loopback]:
     with loopback_only() as watched:
         yield watched
+
+
+@pytest.fixture
+def cloud(loopback: Loopback) -> Iterator[Cloud]:
+    with loopback_cloud() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from lambdas.batch.analyse import Models, analyse, load_models
 from lambdas.shared.flow import Stage
 from lambdas.shared.isolated_reader import IsolatedReader
 from lambdas.shared.records import Source, result_key
-from tests.containers.cloud import INTAKE, Cloud, loopback_cloud
+from tests.containers.cloud import INTAKE, Cloud
 from tests.containers.engine import Engine
 from tests.containers.function import FunctionContainer
 from tests.containers.images import DEMO_MODELS, BuiltImage
@@ -28,12 +28,6 @@ FILM = "images/SMITH^JOHN_1950/IM 1+2 é.dcm"
 NO_IMAGE = "images/SMITH^JOHN_1950/broken.png"
 
 Misbehaving = Callable[..., FunctionContainer]
-
-
-@pytest.fixture
-def cloud(loopback: Loopback) -> Iterator[Cloud]:
-    with loopback_cloud() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,25 +1,29 @@
 """Build the images, run them as Lambda would, and print what it costs in time and memory.
 
-    python -m tests.containers.trial [--starts 3] [--films 6]
+    python -m tests.containers.trial [--starts 5] [--films 6]
 
-A drawn film of 2,500 px, DICOM in JPEG 2000 lossless, goes through classify, detect and report with
-the models that ship. Cold start: from the container's first process to its first request for an
-event, with the image's files in this machine's page cache. First: the first film of an environment,
-which also loads its model. Memory: the most that each process has held, added up.
+A drawn film of 2,500 px, DICOM in JPEG 2000 lossless, goes through classify, detect and report, and
+through the bulk function, with the models that ship. Cold start: from the container's first process
+to its first request for an event, models loaded, with the image's files in this machine's page
+cache. First film: in a fresh environment. Times are the shortest of their kind, since other work on
+the machine only adds to them. Peak: the most that each process has held, added up.
 """
 
 import argparse
-import statistics
+import functools
+import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from pydicom import uid
 
-from infra.pipeline import INTAKE_PREFIX, STAGES, StageSpec
-from tests.containers.cloud import Cloud, loopback_cloud
+from infra.bulk import BATCH_SIZE, bulk_environment
+from infra.pipeline import INTAKE_PREFIX, STAGES
+from infra.runtime_api import Outcome
+from tests.containers.cloud import INTAKE, Cloud, batch_event, loopback_cloud
 from tests.containers.engine import Engine, NoEngineError, find_engine
 from tests.containers.function import FunctionContainer
 from tests.containers.images import BuiltImage, build_function_image
@@ -34,20 +38,26 @@ FILM_PX: Final = 2500
 COLD_START_AIM_S: Final = 1.2
 
 
+Handle = Callable[[FunctionContainer], Outcome]
+"""Has a function handle one film."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One function.
 
     Attributes:
-        stage: With its settings.
+        function: Its name.
+        memory_mb: Its setting.
         image: As built.
-        cold_s: Median of the starts.
+        cold_s: Shortest of the starts.
         first_s: The first film in a fresh environment.
-        warm_s: Median of the films after it.
+        warm_s: Shortest of the films after it.
         peak_mb: Most memory, after all films.
     """
 
-    stage: StageSpec
+    function: str
+    memory_mb: int
     image: BuiltImage
     cold_s: float
     first_s: float
@@ -62,61 +72,110 @@ def real_size_film() -> bytes:
 
 
 def measure(
-    engine: Engine, cloud: Cloud, stage: StageSpec, image: BuiltImage, *, starts: int, films: int
+    image: BuiltImage,
+    start: Callable[[], FunctionContainer],
+    handle: Handle,
+    *,
+    function: str,
+    starts: int,
+    films: int,
 ) -> Measured:
-    """Start a function some times; the last environment handles what waits in its queue.
+    """Start a function some times; the last environment handles films.
 
     Args:
-        engine: Runs it.
-        cloud: Has at least `films` messages in the stage's queue.
-        stage: Of the function.
         image: Of the function.
+        start: Makes an environment.
+        handle: Has it handle a film.
+        function: Its name.
         starts: Environments to start.
-        films: Messages to handle, one an invocation; at least 2.
+        films: At least 2.
     """
     cold = []
-    for number in range(starts):
-        with FunctionContainer(
-            engine,
-            image.name,
-            memory_mb=stage.memory_mb,
-            timeout_s=stage.timeout_seconds,
-            environment=cloud.environment(stage, detect_all=True),
-        ) as function:
-            cold.append(function.wait_until_ready())
-            if number < starts - 1:
-                continue
-            seconds = []
-            for _ in range(films):
-                delivery = cloud.deliver(stage.name, function, batch_size=1)
-                assert not delivery.failed, function.log()
-                seconds.append(delivery.outcome.duration_s)
-            peak_mb = function.peak_memory_mb()
+    for _ in range(starts - 1):
+        with start() as environment:
+            cold.append(environment.wait_until_ready())
+    with start() as environment:
+        cold.append(environment.wait_until_ready())
+        outcomes = [handle(environment) for _ in range(films)]
+        assert all(outcome.ok for outcome in outcomes), environment.log()
+        peak_mb = environment.peak_memory_mb()
+        memory_mb = environment.memory_mb
+    first, *later = (outcome.duration_s for outcome in outcomes)
     return Measured(
-        stage, image, statistics.median(cold), seconds[0], statistics.median(seconds[1:]), peak_mb
+        function,
+        memory_mb,
+        image,
+        min(cold),
+        first,
+        min(later),
+        peak_mb,
     )
 
 
 def trial(engine: Engine, *, starts: int, films: int) -> list[Measured]:
-    """Every stage in order; each leaves its messages for the next.
+    """Every stage in order, each leaving its messages for the next; then the bulk function.
 
     Raises:
         AssertionError: A film did not become a record, or a function tried to reach another
             address than the loopback's.
     """
-    images = {stage.name: build_function_image(engine, stage.name) for stage in STAGES}
+    functions = [*(stage.name for stage in STAGES), "batch"]
+    images = {function: build_function_image(engine, function) for function in functions}
     film = real_size_film()
     with loopback_only() as loopback, loopback_cloud() as cloud:
-        for number in range(films):
-            cloud.upload(f"{INTAKE_PREFIX}film {number}.dcm", film)
-        measured = [
-            measure(engine, cloud, stage, images[stage.name], starts=starts, films=films)
-            for stage in STAGES
-        ]
+        keys = [f"{INTAKE_PREFIX}film {number}.dcm" for number in range(films)]
+        for key in keys:
+            cloud.upload(key, film)
+        measured = []
+        for function in functions:
+            start = functools.partial(_start, engine, cloud, function, images[function].name)
+            handle = _handle(cloud, function)
+            measured.append(
+                measure(
+                    images[function], start, handle, function=function, starts=starts, films=films
+                )
+            )
         records = [key for key in cloud.results() if key.endswith("/record.json")]
-        assert len(records) == films, f"{len(records)} of {films} films have a record"
+        assert len(records) == 2 * films, f"{len(records)} of {2 * films} films have a record"
         assert loopback.tried_to_reach() == set()
     return measured
+
+
+def _start(engine: Engine, cloud: Cloud, function: str, image: str) -> FunctionContainer:
+    if function == "batch":
+        return FunctionContainer(
+            engine,
+            image,
+            memory_mb=BATCH_SIZE.memory_mb,
+            timeout_s=BATCH_SIZE.timeout_seconds,
+            environment=cloud.reached() | bulk_environment(cloud.resources),
+        )
+    stage = next(stage for stage in STAGES if stage.name == function)
+    return FunctionContainer(
+        engine,
+        image,
+        memory_mb=stage.memory_mb,
+        timeout_s=stage.timeout_seconds,
+        environment=cloud.environment(stage, detect_all=True),
+    )
+
+
+def _handle(cloud: Cloud, function: str) -> Handle:
+    """One film: a message of the stage's queue; for bulk, a batch of one, uploaded afresh."""
+    numbers = itertools.count()
+
+    def of_queue(environment: FunctionContainer) -> Outcome:
+        stage = next(stage.name for stage in STAGES if stage.name == function)
+        delivery = cloud.deliver(stage, environment, batch_size=1)
+        assert not delivery.failed, environment.log()
+        return delivery.outcome
+
+    def of_batch(environment: FunctionContainer) -> Outcome:
+        key = f"archive/{next(numbers)}.dcm"
+        cloud.s3.put_object(Bucket=INTAKE, Key=key, Body=real_size_film())
+        return environment.invoke(batch_event([key]))
+
+    return of_batch if function == "batch" else of_queue
 
 
 def table(measured: Sequence[Measured]) -> str:
@@ -126,8 +185,8 @@ def table(measured: Sequence[Measured]) -> str:
         ("---", *["---:"] * 7),
         *(
             (
-                one.stage.name,
-                f"{one.stage.memory_mb:,} MB",
+                one.function,
+                f"{one.memory_mb:,} MB",
                 f"{one.image.size_bytes / 1e6:.0f} MB",
                 f"{one.image.added_bytes / 1e6:.0f} MB",
                 f"{one.cold_s:.2f} s",
@@ -148,7 +207,7 @@ def table(measured: Sequence[Measured]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command-line entry; 1 where no engine can be had or a cold start misses its aim."""
     parser = argparse.ArgumentParser(prog="python -m tests.containers.trial")
-    parser.add_argument("--starts", type=int, default=3, help="environments for each function")
+    parser.add_argument("--starts", type=int, default=5, help="environments for each function")
     parser.add_argument("--films", type=int, default=6, help="for each function; at least 2")
     options = parser.parse_args(arguments)
     try:
@@ -158,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     sys.stdout.write(f"{table(measured)}\n\n{datetime.now(UTC):%Y-%m-%d}, ")
     sys.stdout.write(f"{options.starts} starts, {options.films} films a function; stand-in base\n")
-    late = [one.stage.name for one in measured if one.cold_s > COLD_START_AIM_S]
+    late = [one.function for one in measured if one.cold_s > COLD_START_AIM_S]
     if late:
         sys.stderr.write(f"cold start above {COLD_START_AIM_S} s: {', '.join(late)}\n")
     return int(bool(late))
