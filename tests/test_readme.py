@@ -22,7 +22,7 @@ def commands() -> list[str]:
         for line in block.splitlines()
         if line.startswith("$ ")
     ]
-    return shown + re.findall(r"`(make \w+)`", text)
+    return shown + re.findall(r"`(make [\w-]+)`", text)
 
 
 def test_readme_shows_commands() -> None:
@@ -33,7 +33,7 @@ def test_readme_shows_commands() -> None:
 def test_command_exists(command: str) -> None:
     words = shlex.split(command)
     if words[0] == "make":
-        targets = re.findall(r"^(\w+):", MAKEFILE.read_text(), re.MULTILINE)
+        targets = re.findall(r"^([\w-]+):", MAKEFILE.read_text(), re.MULTILINE)
         assert words[1] in targets
     elif words[0].endswith("python"):
         assert words[1] == "-m"
