@@ -10,7 +10,16 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from cxr import analyze_command, local_command, models_command, reviews_command, web_command
+from cxr import (
+    analyze_command,
+    local_command,
+    logs_command,
+    models_command,
+    redrive_command,
+    reviews_command,
+    status_command,
+    web_command,
+)
 from cxr.command_line import INCOMPLETE, INTERRUPTED, USAGE_ERROR, Parser, write_json
 
 if TYPE_CHECKING:
@@ -20,6 +29,9 @@ _COMMANDS: Final = (
     analyze_command,
     models_command,
     local_command,
+    status_command,
+    redrive_command,
+    logs_command,
     reviews_command,
     web_command,
 )
