@@ -16,6 +16,7 @@ from cxr import (
     logs_command,
     models_command,
     redrive_command,
+    results_command,
     reviews_command,
     status_command,
     web_command,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _COMMANDS: Final = (
     analyze_command,
+    results_command,
     models_command,
     local_command,
     status_command,
@@ -47,7 +49,6 @@ examples:
   cxr analyze scans/ --out results/           a folder, all levels
   cxr analyze 'scans/**/*.dcm' --out results/ a pattern, in quotes
   cxr models show                             the models and their operating points
-  cxr local                                   the whole cloud on this machine
   cxr local                                   the whole cloud on this machine
   cxr web --results results/                  the page: upload, look, review
 

@@ -40,7 +40,7 @@ def summary_csv(results: Sequence[Result]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for result in results:
-        writer.writerow(_cell(value) for value in _values(result))
+        writer.writerow(cell(value) for value in _values(result))
     return text.getvalue().encode()
 
 
@@ -65,7 +65,8 @@ def _values(result: Result) -> tuple[object, ...]:
     )
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """A value as a cell that no spreadsheet takes for a formula."""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str):
