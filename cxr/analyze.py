@@ -15,10 +15,10 @@ from typing import Final, Protocol
 from rich.console import Console
 
 from cxr.analyser import bundles_analyser
-from cxr.discover import Discovery, Image, Omission, discover
+from cxr.discover import Discovery, Image, Omission, discover, nothing_found
 from cxr.index_page import index_page
 from cxr.interruption import FINISH, Interruption
-from cxr.keys import INDEX_FILE, SUMMARY_FILE, check_distinct, result_folder, shown
+from cxr.keys import INDEX_FILE, SUMMARY_FILE, check_distinct, result_folder
 from cxr.machine import worker_count
 from cxr.output_folder import OutputFolder
 from cxr.progress import FAILED, ProgressDisplay, progress_display
@@ -108,7 +108,7 @@ def analyze(
     with _status(console, "Looking for images", options):
         found = _wanting(discover(options.paths, out=options.out), options, references)
     if not found.images and not found.failed:
-        raise InvalidRequestError(_nothing_found(options.paths, found.skipped))
+        raise InvalidRequestError(nothing_found(options.paths, found.skipped))
     with OutputFolder(options.out) as folder:
         _check_keys(found.images, folder)
         with _status(console, "Reading earlier results", options):
@@ -240,14 +240,6 @@ def _status(
     if options.quiet or not console.is_terminal:
         return contextlib.nullcontext()
     return console.status(message)
-
-
-def _nothing_found(paths: Sequence[str], skipped: Sequence[Omission]) -> str:
-    message = f"no images in {', '.join(map(shown, paths))}"
-    if skipped:
-        first = f"{shown(skipped[0].key)}: {skipped[0].reason}"
-        message += f" ({len(skipped)} skipped, such as {first})"
-    return message
 
 
 def _check_keys(images: Sequence[Image], folder: OutputFolder) -> None:

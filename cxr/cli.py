@@ -19,6 +19,7 @@ from cxr import (
     results_command,
     reviews_command,
     status_command,
+    upload_command,
     web_command,
 )
 from cxr.command_line import INCOMPLETE, INTERRUPTED, USAGE_ERROR, Parser, write_json
@@ -31,6 +32,7 @@ _COMMANDS: Final = (
     results_command,
     models_command,
     local_command,
+    upload_command,
     status_command,
     redrive_command,
     logs_command,
@@ -50,6 +52,8 @@ examples:
   cxr analyze 'scans/**/*.dcm' --out results/ a pattern, in quotes
   cxr models show                             the models and their operating points
   cxr local                                   the whole cloud on this machine
+  cxr upload scans/ --local --wait            images into it, and their results
+  cxr status                                  how a deployment is
   cxr web --results results/                  the page: upload, look, review
 
 Then open results/index.html.

@@ -59,7 +59,7 @@ class _Root:
     name: str
 
 
-def discover(arguments: Sequence[str], *, out: Path) -> Discovery:
+def discover(arguments: Sequence[str], *, out: Path | None = None) -> Discovery:
     """Find the images that the arguments name.
 
     The key of an image is its path below the one folder (or the part of a pattern before its
@@ -68,7 +68,7 @@ def discover(arguments: Sequence[str], *, out: Path) -> Discovery:
 
     Args:
         arguments: Files, folders, patterns.
-        out: Folder of the results; left out wherever it lies.
+        out: Folder of the results; left out wherever it lies. None if results lie in no folder.
 
     Raises:
         InvalidRequestError: An argument names nothing, or lies within `out`.
@@ -95,7 +95,16 @@ def discover(arguments: Sequence[str], *, out: Path) -> Discovery:
     )
 
 
-def _root(argument: str, out: Path) -> _Root:
+def nothing_found(paths: Sequence[str], skipped: Sequence[Omission]) -> str:
+    """What to say where the arguments name no image."""
+    message = f"no images in {', '.join(map(shown, paths))}"
+    if skipped:
+        first = f"{shown(skipped[0].key)}: {skipped[0].reason}"
+        message += f" ({len(skipped)} skipped, such as {first})"
+    return message
+
+
+def _root(argument: str, out: Path | None) -> _Root:
     path, pattern = Path(argument), None
     if not os.path.lexists(path):
         pattern = split_pattern(argument)
@@ -106,8 +115,8 @@ def _root(argument: str, out: Path) -> _Root:
             raise InvalidRequestError(
                 f"{shown(argument)} matches nothing: there is no folder {shown(path)}"
             )
-    real, real_out = Path(os.path.realpath(path)), Path(os.path.realpath(out))
-    if real == real_out or real_out in real.parents:
+    real, real_out = Path(os.path.realpath(path)), out and Path(os.path.realpath(out))
+    if real_out and (real == real_out or real_out in real.parents):
         raise InvalidRequestError(
             f"{shown(argument)} lies in --out {shown(out)}, which holds results; "
             "choose an --out folder outside the images"
@@ -120,7 +129,7 @@ def _root(argument: str, out: Path) -> _Root:
 def _walk(
     root: _Root,
     prefix: tuple[str, ...],
-    out: Path,
+    out: Path | None,
     skipped: list[Omission],
     failed: list[Omission],
 ) -> Iterator[Image]:
@@ -136,7 +145,7 @@ def _walk(
         else:
             skipped.append(Omission(root.name, "not a regular file"))
         return
-    entered = {_identity(out.stat())} if out.is_dir() else set()
+    entered = {_identity(out.stat())} if out and out.is_dir() else set()
     # Real folders first, links to folders after all of them, so that a folder reachable both ways
     # is known by its own path and keys do not depend on links.
     folders: deque[tuple[str, ...]] = deque([()])

@@ -143,7 +143,7 @@ def as_json(summary: RunSummary) -> dict[str, Any]:
 def print_summary(summary: RunSummary, console: Console) -> None:
     """Print the summary for a person."""
     if 0 < len(summary.results) <= MOST_ROWS:
-        console.print(_table(summary.results))
+        console.print(results_table(summary.results))
     _print(console, _headline(summary), style="bold")
     for code, count in summary.rejections.items():
         _print(console, f"  {count} rejected: {code.replace('_', ' ')}")
@@ -177,7 +177,8 @@ def print_failures(summary: RunSummary, console: Console) -> None:
         )
 
 
-def _table(results: Sequence[Result]) -> Table:
+def results_table(results: Sequence[Result]) -> Table:
+    """A line for each result: image, label, number, findings or why it was rejected."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Image", overflow="fold", ratio=3)
     table.add_column("Result", no_wrap=True)
