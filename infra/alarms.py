@@ -12,6 +12,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.archive import Archive
 from infra.config import Settings
 from infra.parts import Parts
 from lambdas.shared.flow import Stage
@@ -57,6 +58,37 @@ class Alarms(Construct):
                 periods=THROTTLED_PERIODS,
             )
 
+        self._archive(parts.archive)
+        self._alarm(
+            "notice-dead-letters",
+            "Results are in their bucket, but the topic could not be told; subscribers have missed "
+            "them. See the messages in the notice's dead letter queue",
+            _visible(parts.notice.dead_letters),
+        )
+
+    def _archive(self, archive: Archive) -> None:
+        machine = {"StateMachineArn": archive.machine.ref}
+        self._alarm(
+            "archive-failed",
+            "An archive job ended as failed: too many of its images failed, or its planner could "
+            "not be run. See `cxr archive report`, mend the cause, then `cxr archive resume`",
+            _metric("AWS/States", "ExecutionsFailed", **machine),
+        )
+        for name, what in (("batch", archive.batch), ("planner", archive.planner)):
+            self._alarm(
+                f"{name}-errors",
+                f"The {name} function of an archive job crashed, timed out or ran out of memory. "
+                "What it was at is tried again; see its log group",
+                what.function.metric_errors(period=PERIOD),
+            )
+        self._alarm(
+            "batch-throttled",
+            "Batches of an archive job are kept from running: the account's concurrency is used "
+            "up. Raise that quota or lower archive_concurrency in cdk.json",
+            archive.batch.function.metric_throttles(period=PERIOD),
+            periods=THROTTLED_PERIODS,
+        )
+
     def _topic(self, settings: Settings, key: kms.IKey) -> sns.Topic:
         """CloudWatch alone may publish, for this stack's alarms."""
         stack = Stack.of(self)
@@ -87,9 +119,7 @@ class Alarms(Construct):
             f"{whose}-dead-letters",
             "Images were given up after several attempts; nothing is lost. See `cxr status` and "
             "`cxr logs`, mend the cause, then `cxr redrive`",
-            queue.metric_approximate_number_of_messages_visible(
-                period=Duration.minutes(1), statistic=cloudwatch.Stats.MAXIMUM
-            ),
+            _visible(queue),
         )
 
     def _waiting(self, stage: Stage, queue: sqs.IQueue, minutes: int) -> None:
@@ -124,6 +154,12 @@ class Alarms(Construct):
             comparison_operator=(cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD),
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         ).add_alarm_action(actions.SnsAction(self.topic))
+
+
+def _visible(queue: sqs.IQueue) -> cloudwatch.Metric:
+    return queue.metric_approximate_number_of_messages_visible(
+        period=Duration.minutes(1), statistic=cloudwatch.Stats.MAXIMUM
+    )
 
 
 def _metric(namespace: str, name: str, **dimensions: str) -> cloudwatch.Metric:

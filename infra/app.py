@@ -13,8 +13,7 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks, HIPAASecurityChecks
 
 from infra.config import Settings, read_context
-from infra.images import stage_context
-from infra.pipeline import STAGES
+from infra.images import IMAGES, stage_context
 from infra.stack import CxrStack
 from lambdas.shared.bundle import load_pair
 from lambdas.shared.errors import CxrError
@@ -36,8 +35,8 @@ def build(app: App, settings: Settings, *, contexts: Path) -> CxrStack:
     """
     models = load_pair(settings.models)
     staged = {
-        stage.name: stage_context(stage.name, models=settings.models, out=contexts)
-        for stage in STAGES
+        image.function: stage_context(image.function, models=settings.models, out=contexts)
+        for image in IMAGES
     }
     stack = CxrStack(app, settings=settings, models=models, contexts=staged)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app), HIPAASecurityChecks(app))

@@ -5,6 +5,7 @@ plan ─▶ map run over the wave's batches ─▶ plan ─▶ … until the pla
 Imports no aws_cdk.
 """
 
+import math
 from typing import Final
 
 from infra import prices
@@ -25,6 +26,9 @@ pointers of 1,024-byte keys stay within 256 KiB."""
 
 WAVE_BATCHES: Final = 1_000
 """Most batches in a wave; between two waves the money is counted."""
+
+MOST_WAVES: Final = 1_000
+"""Of one execution: each takes about 12 events of its history, which holds 25,000."""
 
 FILES_PER_IMAGE: Final = 3
 """record.json, report.pdf, thumbnail.jpg; every further format is one more."""
@@ -86,6 +90,11 @@ def bulk_output_names() -> tuple[str, ...]:
     )
 
 
+def wave_batches(images: int) -> int:
+    """Batches in a wave of a job this large, so that its waves fit one execution's history."""
+    return max(WAVE_BATCHES, math.ceil(images / BATCH_IMAGES / MOST_WAVES))
+
+
 RETRIED_ERRORS: Final = tuple(error.__name__ for error in RETRYABLE)
 """What a function says may work later; Step Functions matches the class's name."""
 
@@ -102,3 +111,5 @@ THROTTLED_ERROR: Final = "Lambda.TooManyRequestsException"
 
 RETRY_INTERVAL_SECONDS: Final = 2
 RETRY_BACKOFF: Final = 2.0
+THROTTLED_INTERVAL_SECONDS: Final = 5
+THROTTLED_MOST_SECONDS: Final = 120

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from infra.bulk import MAP_CONCURRENCY
 from infra.pipeline import STAGES, Resources, StageSpec, stage_environment
 from infra.setting_readers import (
     READERS,
@@ -52,6 +53,8 @@ class Settings:
         vpc_cidr: Addresses of a private network for the functions; None for none.
         intake_bucket: None for a new one.
         results_bucket: None for a new one.
+        archive_buckets: Further buckets whose images archive jobs may read.
+        archive_concurrency: Most batches of an archive job at a time.
     """
 
     environment: str
@@ -71,6 +74,8 @@ class Settings:
     vpc_cidr: str | None = None
     intake_bucket: ExistingBucket | None = None
     results_bucket: ExistingBucket | None = None
+    archive_buckets: tuple[ExistingBucket, ...] = ()
+    archive_concurrency: int = MAP_CONCURRENCY
 
     @property
     def stack_name(self) -> str:

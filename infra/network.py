@@ -20,6 +20,12 @@ from infra.permissions import XRAY_ACTIONS, Reach
 ZONES: Final = 2
 """Fewest that outlive the loss of one; an interface endpoint is paid for by zone."""
 
+OBJECT_ACTIONS: Final = (
+    *("s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"),
+    *("s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"),
+)
+"""All that any of the functions does; what each may do on which bucket, its own role says."""
+
 HTTPS: Final = ec2.Port.tcp(443)
 
 
@@ -80,13 +86,17 @@ class Network(Construct):
         )
 
     def _connect(self, functions: ec2.SecurityGroup, reach: Reach) -> None:
-        """Endpoints for S3, SQS, EventBridge and X-Ray."""
-        buckets = (reach.intake.bucket, reach.results.bucket)
+        """Endpoints for S3, SQS, EventBridge, Glue and X-Ray."""
+        buckets = (
+            reach.intake.bucket,
+            reach.results.bucket,
+            *(archive.bucket for archive in reach.archives),
+        )
         self._vpc.add_gateway_endpoint(
             "Objects", service=ec2.GatewayVpcEndpointAwsService.S3
         ).add_to_policy(
             _through(
-                ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject"],
+                list(OBJECT_ACTIONS),
                 [
                     arn
                     for bucket in buckets
@@ -101,6 +111,7 @@ class Network(Construct):
         for name, service, policy in (
             ("Queues", services.SQS, _through(["sqs:SendMessage"], queue_arns)),
             ("Events", services.EVENTBRIDGE, _through(["events:PutEvents"], [reach.event_bus_arn])),
+            ("Catalogue", services.GLUE, _through(["glue:BatchCreatePartition"], ["*"])),
             ("Traces", services.XRAY, _through(list(XRAY_ACTIONS), ["*"])),
         ):
             self._vpc.add_interface_endpoint(

@@ -6,6 +6,7 @@ from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from infra.alarms import Alarms
+from infra.bulk import bulk_output_names
 from infra.parts import Parts
 from infra.pipeline import INTAKE_PREFIX, Resources, output_names
 from lambdas.shared.errors import ContractError
@@ -22,7 +23,7 @@ def add_outputs(
     resources: Resources,
     model_set: str,
 ) -> None:
-    """Write each of `pipeline.output_names`, none of them as a cross-stack export.
+    """Write `pipeline.output_names` and `bulk.bulk_output_names`, none as a cross-stack export.
 
     Raises:
         ContractError: What is written is not what others rely on.
@@ -45,10 +46,12 @@ def add_outputs(
             f"{stage.capitalize()}Function": parts.functions[stage].function.function_name,
             f"{stage.capitalize()}LogGroup": parts.functions[stage].log_group.log_group_name,
         }
-    if set(values) != set(output_names()):
+    values |= parts.archive.outputs()
+    expected = {*output_names(), *bulk_output_names()}
+    if set(values) != expected:
         raise ContractError(
-            "infra/outputs.py and pipeline.output_names differ in "
-            + ", ".join(sorted(set(values) ^ set(output_names())))
+            "infra/outputs.py differs from pipeline.output_names and bulk.bulk_output_names in "
+            + ", ".join(sorted(set(values) ^ expected))
         )
     if parts.storage.switch_on_command:
         values[SWITCH_ON_EVENTS] = parts.storage.switch_on_command

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from infra.archive import Archive
 from infra.config import Settings
 from infra.functions import StageFunction
 from infra.intake_rule import IntakeRule
+from infra.notice import Notice
 from infra.queues import StageQueue
 from infra.storage import Storage
 from lambdas.shared.flow import Stage
@@ -21,6 +23,8 @@ class Parts:
         rule: That feeds the first queue.
         queues: By stage.
         functions: By stage.
+        archive: Archive jobs.
+        notice: That tells of each image.
     """
 
     settings: Settings
@@ -28,3 +32,5 @@ class Parts:
     rule: IntakeRule
     queues: Mapping[Stage, StageQueue]
     functions: Mapping[Stage, StageFunction]
+    archive: Archive
+    notice: Notice

@@ -54,6 +54,7 @@ class Reach:
         queues: By stage.
         queue_key_arn: Of the key of all queues.
         event_bus_arn: Where the report stage tells that an image is done.
+        archives: Buckets that archive jobs may read as well.
     """
 
     intake: DataBucket
@@ -61,6 +62,7 @@ class Reach:
     queues: Mapping[Stage, sqs.IQueue]
     queue_key_arn: str
     event_bus_arn: str
+    archives: tuple[DataBucket, ...] = ()
 
     @property
     def images_arn(self) -> str:

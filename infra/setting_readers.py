@@ -31,6 +31,14 @@ CONCURRENCY: Final = range(2, 1_001)
 VPC_PREFIXES: Final = range(16, 28)
 """Of a VPC from /16; at /27 two subnets still hold 11 addresses each."""
 
+MAP_CHILDREN: Final = range(1, 1_001)
+"""Executions of a map run at a time; more would take all of an account's usual Lambda quota."""
+
+BUCKET_OBJECT: Final = (
+    '{"name": "a-bucket", "key_arn": "arn:aws:kms:…:key/…" or null for S3\'s own keys}'
+)
+"""How a bucket is named that is there already."""
+
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _KEY_ARN: Final = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -153,9 +161,21 @@ def _bucket(value: Any) -> ExistingBucket | None:
         right_key = key_arn is None or (isinstance(key_arn, str) and _KEY_ARN.fullmatch(key_arn))
         if isinstance(name, str) and _BUCKET.fullmatch(name) and right_key:
             return ExistingBucket(name, key_arn)
-    raise UnexpectedValueError(
-        '{"name": "a-bucket", "key_arn": "arn:aws:kms:…:key/…" or null for S3\'s own keys}, or null'
-    )
+    raise UnexpectedValueError(f"{BUCKET_OBJECT}, or null")
+
+
+def _buckets(value: Any) -> tuple[ExistingBucket, ...]:
+    if not isinstance(value, list):
+        raise UnexpectedValueError(f"a list of {BUCKET_OBJECT}")
+    found = []
+    for entry in value:
+        bucket = _bucket(entry)
+        if bucket is None:
+            raise UnexpectedValueError(f"a list of {BUCKET_OBJECT}, without null")
+        found.append(bucket)
+    if len({bucket.name for bucket in found}) < len(found):
+        raise UnexpectedValueError("a list that names each bucket once")
+    return tuple(found)
 
 
 READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
@@ -175,5 +195,7 @@ READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "vpc_cidr": _network,
     "intake_bucket": _bucket,
     "results_bucket": _bucket,
+    "archive_buckets": _buckets,
+    "archive_concurrency": _whole(MAP_CHILDREN),
 }
 """How each setting is read from JSON."""

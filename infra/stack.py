@@ -7,12 +7,15 @@ from aws_cdk import Stack, Tags
 from constructs import Construct
 
 from infra.alarms import Alarms
+from infra.archive import Archive, ArchiveGiven
 from infra.config import Settings
 from infra.dashboard import Dashboard
 from infra.data_key import DataKey
 from infra.functions import StageFunction
 from infra.intake_rule import IntakeRule
+from infra.lake import Lake
 from infra.network import Network
+from infra.notice import Notice
 from infra.outputs import add_outputs
 from infra.parts import Parts
 from infra.permissions import Reach
@@ -20,7 +23,6 @@ from infra.pipeline import Resources, first_stage
 from infra.queues import StageQueue
 from infra.storage import Storage
 from lambdas.shared.bundle import BundlePair
-from lambdas.shared.flow import Stage
 
 
 class CxrStack(Stack):
@@ -30,7 +32,7 @@ class CxrStack(Stack):
         scope: The app.
         settings: Of the environment.
         models: Bundles that the images hold.
-        contexts: Build context of each stage's image (`infra.images`).
+        contexts: Build context of each function's image (`infra.images`).
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class CxrStack(Stack):
         *,
         settings: Settings,
         models: BundlePair,
-        contexts: Mapping[Stage, Path],
+        contexts: Mapping[str, Path],
     ) -> None:
         super().__init__(scope, settings.stack_name, description="Chest radiographs: cxr-batch")
         key = DataKey(self, "Data", keep_data=settings.keep_data).key
@@ -69,6 +71,7 @@ class CxrStack(Stack):
             event_bus_arn=self.format_arn(
                 service="events", resource="event-bus", resource_name=resources.event_bus
             ),
+            archives=storage.archives,
         )
         network = (
             Network(
@@ -91,7 +94,22 @@ class CxrStack(Stack):
             )
             for stage in settings.stages
         }
-        parts = Parts(settings, storage, rule, queues, functions)
+        archive = Archive(
+            self,
+            "Archive",
+            given=ArchiveGiven(settings, contexts["batch"], resources, reach, key, network),
+        )
+        notice = Notice(self, "Notice", event_bus=resources.event_bus, key=key)
+        Lake(
+            self,
+            "Lake",
+            settings=settings,
+            results=storage.results,
+            context=contexts["lake"],
+            key=key,
+            network=network,
+        )
+        parts = Parts(settings, storage, rule, queues, functions, archive, notice)
         alarms = Alarms(self, "Alarms", parts=parts, key=key)
         Dashboard(self, "Dashboard", parts=parts, classifier=models.classifier)
         add_outputs(

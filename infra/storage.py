@@ -37,6 +37,7 @@ class Storage(Construct):
     Attributes:
         intake: Where images are dropped.
         results: Where records and reports go.
+        archives: Further buckets that archive jobs read.
         switch_on_command: What an existing intake bucket still needs; None for a new one.
     """
 
@@ -47,6 +48,12 @@ class Storage(Construct):
         self._access_logs: s3.Bucket | None = None
         self.intake = self._new_or_existing("Intake", settings.intake_bucket)
         self.results = self._new_or_existing("Results", settings.results_bucket)
+        self.archives = tuple(
+            DataBucket(
+                s3.Bucket.from_bucket_name(self, f"Archive{number}", each.name), each.key_arn
+            )
+            for number, each in enumerate(settings.archive_buckets)
+        )
         self.switch_on_command: str | None = None
         if settings.intake_bucket is None:
             _send_events(self.intake.bucket)

@@ -15,6 +15,10 @@ environment", developer guide)."""
 TRANSITIONS_PER_BATCH: Final = 3
 """Start of the child, its one task, its end."""
 
+THROTTLED_RETRIES: Final = 8
+"""Most times a batch or planning that Lambda throttled is sent again: a transition each, and no
+invocation."""
+
 TRANSITIONS_PER_WAVE: Final = 8
 """Plan, choice and map run, with room for a retry of each."""
 
@@ -40,21 +44,28 @@ def worst_batch_usd(job: Job, images: int) -> float:
         + images * requests_usd(job)
         + job.prices.s3_put  # its outcome
         + TRANSITIONS_PER_BATCH * job.prices.transition
-    )
+    ) + _throttled_usd(job, THROTTLED_RETRIES)
 
 
 def worst_planning_usd(job: Job, batches: int) -> float:
     """The most it may cost to read `batches` outcomes and plan the next wave."""
     return job.planner.attempts * (
         attempt_usd(job.planner, job) + _planning_requests_usd(job, batches)
-    )
+    ) + _throttled_usd(job, THROTTLED_RETRIES)
 
 
 def planning_usd(job: Job, billed_ms: int, *, attempt: int, batches: int) -> float:
     """What a planning has cost, never less than the truth; earlier attempts at their worst."""
+    ran = min(attempt, job.planner.attempts)
     one = job.prices.invocation + _planning_requests_usd(job, batches)
-    earlier = (attempt - 1) * (attempt_usd(job.planner, job) + _planning_requests_usd(job, batches))
-    return earlier + compute_usd(billed_ms, job.planner, job) + one
+    earlier = (ran - 1) * (attempt_usd(job.planner, job) + _planning_requests_usd(job, batches))
+    throttled = _throttled_usd(job, attempt - ran)
+    return earlier + throttled + compute_usd(billed_ms, job.planner, job) + one
+
+
+def _throttled_usd(job: Job, retries: int) -> float:
+    """Of attempts at which no function ran."""
+    return retries * job.prices.transition
 
 
 def _planning_requests_usd(job: Job, batches: int) -> float:
@@ -85,7 +96,7 @@ def metered_usd(job: Job, outcome: BatchOutcome | None, images: int) -> float:
     """
     if outcome is None:
         return worst_batch_usd(job, images)
-    # attempts that Lambda throttled are counted by the state machine, but never billed
+    # attempts that Lambda throttled are counted by the state machine, and no function is billed
     attempt = min(outcome.attempt, job.batch.attempts)
     earlier = (attempt - 1) * (
         attempt_usd(job.batch, job) + images * requests_usd(job) + job.prices.s3_put
@@ -97,4 +108,5 @@ def metered_usd(job: Job, outcome: BatchOutcome | None, images: int) -> float:
         + images * requests_usd(job)
         + job.prices.s3_put
         + TRANSITIONS_PER_BATCH * job.prices.transition * attempt
+        + _throttled_usd(job, outcome.attempt - attempt)
     )

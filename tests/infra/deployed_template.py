@@ -219,10 +219,13 @@ def restart_functions() -> None:
 
 
 @contextmanager
-def deployed(template: Template, models: Path) -> Iterator[DeployedStack]:
+def deployed(template: Template, models: Path, config: Any = None) -> Iterator[DeployedStack]:
     """Deploy the template; ends with whatever the handlers have opened."""
     fake = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
-    with mock.patch.dict(os.environ, fake | {"AWS_DEFAULT_REGION": REGION}), mock_aws():
+    with (
+        mock.patch.dict(os.environ, fake | {"AWS_DEFAULT_REGION": REGION}),
+        mock_aws(config=config),
+    ):
         outputs = _deploy(template)
         restart_functions()
         try:
@@ -268,7 +271,7 @@ def _finish_buckets(template: Template) -> None:
     names = {
         entry["LogicalResourceId"]: entry["PhysicalResourceId"]
         for entry in listed["StackResources"]
-        if "LogicalResourceId" in entry  # what moto skipped is an empty entry
+        if "PhysicalResourceId" in entry  # what moto skipped has none
     }
     s3 = boto3.client("s3")
     for logical, resource in template["Resources"].items():

@@ -56,9 +56,11 @@ def test_existing_buckets_are_read() -> None:
     read = settings(
         intake_bucket={"name": "films", "key_arn": KEY_ARN},
         results_bucket={"name": "results", "key_arn": None},
+        archive_buckets=[{"name": "pacs", "key_arn": None}],
     )
     assert read.intake_bucket == ExistingBucket("films", KEY_ARN)
     assert read.results_bucket == ExistingBucket("results", None)
+    assert read.archive_buckets == (ExistingBucket("pacs", None),)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +89,11 @@ def test_existing_buckets_are_read() -> None:
         ("intake_bucket", "films"),
         ("intake_bucket", {"name": "films"}),  # its key must be decided on
         ("results_bucket", {"name": "Films", "key_arn": None}),
+        ("archive_buckets", {"name": "pacs", "key_arn": None}),  # not a list
+        ("archive_buckets", [None]),
+        ("archive_buckets", [{"name": "pacs", "key_arn": None}] * 2),  # twice
+        ("archive_concurrency", 0),
+        ("archive_concurrency", 1_001),
         ("results_bucket", {"name": "films", "key_arn": "alias/films"}),
     ],
 )

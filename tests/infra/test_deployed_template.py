@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infra.bulk import bulk_output_names
 from infra.pipeline import STAGES, output_names, stage_spec
 from lambdas.shared.flow import Stage
 from tests.builders import dicom, film, jpeg, png, tiff, to_8_bit
@@ -54,7 +55,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> QueueClock:
 
 
 def test_outputs_are_those_that_others_look_up(stack: DeployedStack) -> None:
-    assert set(stack.outputs) == set(output_names())
+    assert set(stack.outputs) == {*output_names(), *bulk_output_names()}
 
 
 def test_images_flow_through_rule_queues_and_functions_to_results(stack: DeployedStack) -> None:

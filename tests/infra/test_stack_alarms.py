@@ -49,6 +49,24 @@ def test_everything_that_can_go_wrong_has_an_alarm(
             "<IntakeUploads>",
         ),
     }
+    batch, planner = ("FunctionName", "<ArchiveBatchFunction>"), "<ArchivePlannerFunction>"
+    expected |= {
+        "notice-dead-letters": (
+            "AWS/SQS",
+            "ApproximateNumberOfMessagesVisible",
+            "QueueName",
+            "<NoticeDeadLetters.QueueName>",
+        ),
+        "archive-failed": (
+            "AWS/States",
+            "ExecutionsFailed",
+            "StateMachineArn",
+            "<ArchiveMachine>",
+        ),
+        "batch-errors": ("AWS/Lambda", "Errors", *batch),
+        "batch-throttled": ("AWS/Lambda", "Throttles", *batch),
+        "planner-errors": ("AWS/Lambda", "Errors", "FunctionName", planner),
+    }
     for name in NAMES:
         title = name.capitalize()
         function = ("FunctionName", f"<{title}Function>")

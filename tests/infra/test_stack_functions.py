@@ -4,11 +4,20 @@ import re
 
 import pytest
 
+from infra.bulk import bulk_output_names
 from infra.config import Settings
+from infra.images import IMAGES
 from infra.pipeline import STAGES, Resources, StageSpec, output_names
 from lambdas.shared.bundle import load_bundle, model_set
 from lambdas.shared.config import StageSettings
 from tests.infra.synthesis import Synthesis, Template, of_type, plain
+
+PACKAGES = {
+    "ArchiveBatchFunction": "batch",
+    "ArchivePlannerFunction": "batch",
+    "LakeFunction": "lake",
+}
+"""Package of a function that is no stage, by its name."""
 
 stages = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 
@@ -52,14 +61,15 @@ def test_every_image_is_built_from_a_context_of_its_own(synthesis: Synthesis) ->
         name: plain(function["Code"]["ImageUri"])
         for name, function in of_type(synthesis.template, "AWS::Lambda::Function").items()
     }
-    assert len(set(uris.values())) == len(STAGES)
+    assert len(set(uris.values())) == len(IMAGES)
+    assert uris["ArchiveBatchFunction"] == uris["ArchivePlannerFunction"]
     for name, uri in uris.items():
         digest = re.search(r":([0-9a-f]{64})$", uri)
         assert digest, uri
         context = synthesis.folder / f"asset.{digest[1]}"
-        stage = name.removesuffix("Function").lower()
+        package = PACKAGES.get(name) or name.removesuffix("Function").lower()
         assert (context / "Dockerfile").is_file()
-        assert (context / "lambdas" / stage).is_dir()
+        assert (context / "lambdas" / package).is_dir()
 
 
 def test_images_are_built_for_the_architecture_they_run_on(
@@ -67,7 +77,7 @@ def test_images_are_built_for_the_architecture_they_run_on(
 ) -> None:
     (assets,) = synthesis.folder.glob("*.assets.json")
     platform = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}[settings.architecture]
-    assert assets.read_text().count(f'"platform": "{platform}"') == len(STAGES)
+    assert assets.read_text().count(f'"platform": "{platform}"') == len(IMAGES)
 
 
 @stages
@@ -80,7 +90,7 @@ def test_logs_are_kept_as_long_as_set(
 
 def test_outputs_are_those_that_the_command_reads(template: Template, settings: Settings) -> None:
     outputs = template["Outputs"]
-    assert set(outputs) == set(output_names())
+    assert set(outputs) == {*output_names(), *bulk_output_names()}
     assert not [name for name, output in outputs.items() if "Export" in output]
     values = {name: plain(output["Value"]) for name, output in outputs.items()}
     bundles = [load_bundle(settings.models / name) for name in ("classifier", "detector")]
@@ -94,6 +104,13 @@ def test_outputs_are_those_that_the_command_reads(template: Template, settings: 
         "AlarmTopic": "<AlarmsTopic>",
         "ModelSet": model_set(*bundles),
         "MetricsNamespace": settings.metrics_namespace,
+        "ArchiveStateMachine": "<ArchiveMachine>",
+        "ArchiveArchitecture": settings.architecture,
+        "ArchiveConcurrency": str(settings.archive_concurrency),
+        "BatchFunction": "<ArchiveBatchFunction>",
+        "BatchLogGroup": "<ArchiveBatchLogs>",
+        "PlannerFunction": "<ArchivePlannerFunction>",
+        "PlannerLogGroup": "<ArchivePlannerLogs>",
     }
     for stage in STAGES:
         title = stage.name.capitalize()

@@ -34,12 +34,16 @@ def test_everything_that_holds_data_uses_it(template: Template, kind: str) -> No
     assert {plain(each[KMS_FIELD[kind]]) for each in resources.values()} == {"<DataKey.Arn>"}
 
 
-def test_policy_speaks_to_the_account_and_three_services(policy: dict[str, Any]) -> None:
+def test_policy_speaks_to_the_account_and_the_services_that_use_the_key(
+    policy: dict[str, Any],
+) -> None:
     assert {sid: statement["Principal"] for sid, statement in policy.items()} == {
         "AccountThroughIam": {"AWS": "arn:<AWS::Partition>:iam::<AWS::AccountId>:root"},
         "Rules": {"Service": "events.amazonaws.com"},
         "Alarms": {"Service": "cloudwatch.amazonaws.com"},
         "LogGroups": {"Service": "logs.<AWS::Region>.amazonaws.com"},
+        "Notices": {"Service": "events.amazonaws.com"},
+        "StateMachineLogs": {"Service": "delivery.logs.amazonaws.com"},
     }
 
 

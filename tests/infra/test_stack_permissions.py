@@ -130,12 +130,32 @@ def test_nothing_allows_everything_but(template: Template) -> None:
         assert not {"NotAction", "NotResource", "NotPrincipal"} & set(statement)
 
 
-ANY_RESOURCE = {
-    (f"{stage.name.capitalize()}FunctionPolicy", action)
-    for stage in STAGES
-    # X-Ray has no resource for traces that a policy could name
-    for action in ("xray:PutTelemetryRecords", "xray:PutTraceSegments")
+MACHINE_ON_ANYTHING = {
+    ("ArchiveMachinePolicy", action)
+    for action in (
+        # neither deliveries of logs nor traces have a resource that a policy could name
+        *("logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:GetLogDelivery"),
+        *("logs:ListLogDeliveries", "logs:UpdateLogDelivery"),
+        *("logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "logs:PutResourcePolicy"),
+        *("xray:GetSamplingRules", "xray:GetSamplingTargets"),
+        *("xray:PutTelemetryRecords", "xray:PutTraceSegments"),
+    )
 }
+
+ANY_RESOURCE = (
+    {
+        (f"{stage.name.capitalize()}FunctionPolicy", action)
+        for stage in STAGES
+        # X-Ray has no resource for traces that a policy could name
+        for action in ("xray:PutTelemetryRecords", "xray:PutTraceSegments")
+    }
+    | {
+        (policy, action)
+        for policy in ("ArchiveBatchPolicy", "ArchivePlannerPolicy", "LakeFunctionPolicy")
+        for action in ("xray:PutTelemetryRecords", "xray:PutTraceSegments")
+    }
+    | MACHINE_ON_ANYTHING
+)
 """Every action on `*`, with the reason."""
 
 

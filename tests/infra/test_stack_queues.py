@@ -10,6 +10,13 @@ stages = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 
 DAY_S = 24 * 3600
 
+RULES = {
+    "ClassifyQueuePolicy": "IntakeUploads",
+    "IntakeDeadLettersPolicy": "IntakeUploads",
+    "NoticeDeadLettersPolicy": "NoticeResults",
+}
+"""By policy of a queue: the one rule that may send to it."""
+
 
 def title(stage: StageSpec) -> str:
     return stage.name.capitalize()
@@ -17,7 +24,8 @@ def title(stage: StageSpec) -> str:
 
 def test_every_stage_has_a_queue_and_a_dead_letter_queue(template: Template) -> None:
     expected = {f"{title(stage)}{kind}" for stage in STAGES for kind in ("Queue", "DeadLetters")}
-    assert set(of_type(template, "AWS::SQS::Queue")) == expected | {"IntakeDeadLetters"}
+    of_rules = {"IntakeDeadLetters", "NoticeDeadLetters"}
+    assert set(of_type(template, "AWS::SQS::Queue")) == expected | of_rules
 
 
 @stages
@@ -75,7 +83,7 @@ def test_only_the_rule_may_send_to_a_queue_by_its_policy(template: Template) -> 
         if name in {f"{queue}Policy" for queue in of_type(template, "AWS::SQS::Queue")}
         and statement["Effect"] == "Allow"
     }
-    assert set(allowed) == {"ClassifyQueuePolicy", "IntakeDeadLettersPolicy"}
+    assert set(allowed) == set(RULES)
     for name, statement in allowed.items():
         assert statement == {
             "Sid": "ThisRule",
@@ -84,7 +92,7 @@ def test_only_the_rule_may_send_to_a_queue_by_its_policy(template: Template) -> 
             "Action": "sqs:SendMessage",
             "Resource": f"<{name.removesuffix('Policy')}.Arn>",
             "Condition": {
-                "ArnEquals": {"aws:SourceArn": "<IntakeUploads.Arn>"},
+                "ArnEquals": {"aws:SourceArn": f"<{RULES[name]}.Arn>"},
                 "StringEquals": {"aws:SourceAccount": "<AWS::AccountId>"},
             },
         }

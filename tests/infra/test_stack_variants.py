@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from infra.bulk import bulk_output_names
 from infra.config import load_settings
 from infra.cost_at_rest import main
 from infra.outputs import SWITCH_ON_EVENTS
@@ -81,10 +82,15 @@ def test_production_keeps_what_cannot_be_had_again(production: Template) -> None
 
 def test_settings_reach_the_functions(production: Template) -> None:
     functions = of_type(production, "AWS::Lambda::Function")
-    assert len(functions) == len(STAGES)
-    for function in functions.values():
-        assert function["Architectures"] == ["arm64"]
-        variables = function["Environment"]["Variables"]
+    stages = {f"{stage.name.capitalize()}Function" for stage in STAGES}
+    assert set(functions) == stages | {
+        "ArchiveBatchFunction",
+        "ArchivePlannerFunction",
+        "LakeFunction",
+    }
+    assert all(function["Architectures"] == ["arm64"] for function in functions.values())
+    for stage in stages:
+        variables = functions[stage]["Environment"]["Variables"]
         assert (variables["CXR_DETECT_ALL"], variables["CXR_FORMATS"]) == ("true", "fhir")
         assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "CxrBatch/prod"
 
@@ -125,7 +131,10 @@ def test_every_function_is_in_both_zones(production: Template) -> None:
         (
             "NetworkVpcObjects",
             "s3",
-            {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject"},
+            {
+                *("s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"),
+                *("s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"),
+            },
             {
                 f"<Storage{bucket}.Arn>{part}"
                 for bucket in ("Intake", "Results")
@@ -144,6 +153,7 @@ def test_every_function_is_in_both_zones(production: Template) -> None:
             {"events:PutEvents"},
             {"arn:<AWS::Partition>:events:<AWS::Region>:<AWS::AccountId>:event-bus/default"},
         ),
+        ("NetworkVpcCatalogue", "glue", {"glue:BatchCreatePartition"}, {"*"}),
         (
             "NetworkVpcTraces",
             "xray",
@@ -177,7 +187,7 @@ def test_endpoints_take_what_the_functions_call(production: Template) -> None:
     called = {
         action
         for name, statement in statements(production)
-        if name.endswith("FunctionPolicy")
+        if name.endswith(("FunctionPolicy", "ArchiveBatchPolicy", "ArchivePlannerPolicy"))
         for action in listed(statement["Action"])
         if not action.startswith(elsewhere)
     }
@@ -210,6 +220,7 @@ def test_wildcards_of_a_network_are_known(production: Template) -> None:
         for name, statement in statements(production)
         if statement["Effect"] == "Allow"
         and name.endswith("Policy")
+        and name != "ArchiveMachinePolicy"  # which runs in no network
         and "*" in listed(statement["Resource"])
         for action in listed(statement["Action"])
     }
@@ -239,7 +250,7 @@ def test_existing_buckets_are_left_as_they_are(adopted: Template) -> None:
 
 
 def test_rule_listens_to_the_existing_bucket(adopted: Template) -> None:
-    (rule,) = of_type(adopted, "AWS::Events::Rule").values()
+    rule = of_type(adopted, "AWS::Events::Rule")["IntakeUploads"]
     assert rule["EventPattern"] == upload_pattern("films")
     assert plain(adopted["Outputs"]["IntakeBucket"]["Value"]) == "films"
 
@@ -260,7 +271,7 @@ def test_functions_use_the_existing_buckets_and_their_keys(adopted: Template) ->
 
 def test_stack_says_how_to_switch_the_bucket_on(adopted: Template) -> None:
     outputs = adopted["Outputs"]
-    assert set(outputs) == {*output_names(), SWITCH_ON_EVENTS}
+    assert set(outputs) == {*output_names(), *bulk_output_names(), SWITCH_ON_EVENTS}
     assert "--bucket films" in outputs[SWITCH_ON_EVENTS]["Value"]
 
 
@@ -312,7 +323,7 @@ def test_one_existing_bucket_leaves_the_other_new(tiny_models_folder: Path, tmp_
         tiny_models_folder, tmp_path, "dev", results_bucket=ExistingBucket("findings", FILMS_KEY)
     ).template
     assert set(of_type(template, "AWS::S3::Bucket")) == {"StorageIntake", "StorageAccessLogs"}
-    assert set(template["Outputs"]) == set(output_names())
+    assert set(template["Outputs"]) == {*output_names(), *bulk_output_names()}
     keys = {
         statement["Sid"]: set(listed(statement["Resource"]))
         for name, statement in statements(template)
