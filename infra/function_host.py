@@ -148,14 +148,13 @@ class FunctionHost:
 
     def _report(self, sandbox: "_Sandbox", outcome: Outcome) -> None:
         """What Lambda itself writes to the log: an end that the function could not tell of."""
+        named = f"RequestId: {outcome.request_id}"
         if sandbox.api.ended is not None and outcome.error is not None:
-            sandbox.log(
-                f"RequestId: {outcome.request_id} Error: {outcome.error.type}: "
-                f"{outcome.error.message}"
-            )
+            message = outcome.error.message.removeprefix(f"{named} Error: ")
+            sandbox.log(f"{named} Error: {message} ({outcome.error.type})")
         peak = sandbox.peak_memory_bytes()
         parts = [
-            f"REPORT RequestId: {outcome.request_id}",
+            f"REPORT {named}",
             f"Duration: {outcome.duration_s * 1000:.2f} ms",
             f"Memory Size: {self.function.memory_mb} MB",
             *([f"Max Memory Used: {peak // 1024**2} MB"] if peak else []),

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infra.runtime_api import API_PREFIX
+from infra.runtime_http import API_PREFIX
 
 Handler = Callable[[dict[str, Any], "LambdaContext"], Any]
 

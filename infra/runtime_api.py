@@ -12,27 +12,25 @@ starts another with an API of its own. What ends by itself is told by `end`.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, version 2018-06-01.
 """
 
-import json
-import secrets
-import select
 import socket
 import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Final, Self
 
+from infra.runtime_http import (
+    MAX_RESPONSE_BYTES,
+    Event,
+    RuntimeServer,
+    error_payload,
+    hung_up,
+)
 from lambdas.shared.errors import CxrError, InvalidRequestError
-
-API_PREFIX: Final = "/2018-06-01/runtime/"
 
 MAX_EVENT_BYTES: Final = 6 * 1024 * 1024
 """Of a synchronous invocation (Lambda quotas)."""
-
-MAX_RESPONSE_BYTES: Final = 6_291_556
-"""Lambda's own error message gives this number: 6 MiB and 100 bytes."""
 
 INIT_LIMIT_S: Final = 10.0
 """Lambda's limit for the init phase; a process that asks later is started once more."""
@@ -41,7 +39,6 @@ TIMED_OUT: Final = "Sandbox.Timedout"
 EXITED: Final = "Runtime.ExitError"
 OUT_OF_MEMORY: Final = "Runtime.OutOfMemory"
 RESPONSE_TOO_LARGE: Final = "Function.ResponseSizeTooLarge"
-UNKNOWN_ERROR: Final = "Unhandled"
 
 _POLL_S: Final = 0.05
 """How soon the server notices that it is to end."""
@@ -61,7 +58,7 @@ class FunctionError:
 
     def to_payload(self) -> bytes:
         """As Lambda answers."""
-        return json.dumps({"errorType": self.type, "errorMessage": self.message}).encode()
+        return error_payload(self.type, self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +127,7 @@ class RuntimeApi:
         self._one_at_a_time = threading.Lock()
         self._invocation: _Invocation | None = None
         self._ended: FunctionError | None = None
-        self._server = _Server((host, 0), _Handler)
-        self._server.api = self
+        self._server = RuntimeServer(host, self)
         self.address = f"{host}:{self._server.server_address[1]}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_S,), daemon=True, name="runtime-api"
@@ -235,8 +231,8 @@ class RuntimeApi:
             self._ended = error
         self._changed.notify_all()
 
-    def _take(self, connection: socket.socket) -> _Invocation | None:
-        """The next event, for the process on this connection; None if the environment has ended."""
+    def take(self, connection: socket.socket) -> Event | None:
+        """The next event, for the process on this connection; called by the server."""
 
         def waiting() -> bool:
             return self._invocation is not None and self._invocation.handed_at is None
@@ -246,15 +242,32 @@ class RuntimeApi:
                 self.ready_at = time.monotonic()
             self._changed.notify_all()
             self._changed.wait_for(lambda: waiting() or self._ended)
-            if self._ended is not None or _hung_up(connection):
+            if self._ended is not None or hung_up(connection):
                 return None
-            assert self._invocation is not None
-            self._invocation.handed_at = time.monotonic()
+            invocation = self._invocation
+            assert invocation is not None
+            invocation.handed_at = time.monotonic()
             self._changed.notify_all()
-            return self._invocation
+        return Event(invocation.request_id, invocation.event, self.timeout_s, self.function_arn)
 
-    def _settle(self, request_id: str, payload: bytes, error: FunctionError | None) -> bool:
-        """Whether the answer was awaited."""
+    def answer(self, request_id: str, payload: bytes) -> int:
+        """The function's answer; called by the server."""
+        if len(payload) > MAX_RESPONSE_BYTES:
+            message = (
+                "Response payload size exceeded maximum allowed payload size "
+                f"({MAX_RESPONSE_BYTES} bytes)."
+            )
+            error = FunctionError(RESPONSE_TOO_LARGE, message)
+            self._settle(request_id, error.to_payload(), error)
+            return 413
+        return self._settle(request_id, payload, None)
+
+    def fail(self, request_id: str, payload: bytes, error_type: str, message: str) -> int:
+        """The function's error; called by the server."""
+        return self._settle(request_id, payload, FunctionError(error_type, message))
+
+    def _settle(self, request_id: str, payload: bytes, error: FunctionError | None) -> int:
+        """202 if the answer was awaited, else 400."""
         with self._changed:
             current = self._invocation
             if (
@@ -264,127 +277,7 @@ class RuntimeApi:
                 or current.request_id != request_id
                 or current.outcome is not None
             ):
-                return False
+                return 400
             current.settle(payload, error)
             self._changed.notify_all()
-            return True
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    api: RuntimeApi
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A process that is killed drops its connection; that is no error of ours."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # runtime clients keep the connection
-    disable_nagle_algorithm = True  # else about 40 ms a round trip
-    wbufsize = -1
-    server: _Server
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: paths hold request ids, and nobody reads them."""
-
-    def do_GET(self) -> None:
-        if self.path != API_PREFIX + "invocation/next":
-            return self._reply(404, _fault("NotFound"))
-        api = self.server.api
-        invocation = api._take(self.connection)
-        if invocation is None:
-            # "Container error. Non-recoverable state. Runtime should exit promptly."
-            self.close_connection = True
-            return self._reply(500, _fault("Runtime.Ended"))
-        deadline_ms = int((time.time() + api.timeout_s) * 1000)
-        trace = f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)}"
-        return self._reply(
-            200,
-            invocation.event,
-            {
-                "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
-                "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
-                "Lambda-Runtime-Invoked-Function-Arn": api.function_arn,
-                "Lambda-Runtime-Trace-Id": f"{trace};Parent={secrets.token_hex(8)};Sampled=0",
-            },
-        )
-
-    def do_POST(self) -> None:
-        body = self._body()
-        api = self.server.api
-        match self.path.removeprefix(API_PREFIX).split("/"):
-            case ["init", "error"]:
-                error = self._error(body)
-                api.end(error.type, error.message)
-                return self._reply(202, _OK)
-            case ["invocation", request_id, "response"] if len(body) > MAX_RESPONSE_BYTES:
-                too_large = FunctionError(
-                    RESPONSE_TOO_LARGE,
-                    "Response payload size exceeded maximum allowed payload size "
-                    f"({MAX_RESPONSE_BYTES} bytes).",
-                )
-                api._settle(request_id, too_large.to_payload(), too_large)
-                return self._reply(413, _fault("RequestEntityTooLarge"))
-            case ["invocation", request_id, "response"]:
-                awaited = api._settle(request_id, body, None)
-            case ["invocation", request_id, "error"]:
-                awaited = api._settle(request_id, body, self._error(body))
-            case _:
-                return self._reply(404, _fault("NotFound"))
-        return self._reply(202, _OK) if awaited else self._reply(400, _fault("InvalidRequestID"))
-
-    def _error(self, body: bytes) -> FunctionError:
-        """From the body, else from the header that comes with it."""
-        header = self.headers.get("Lambda-Runtime-Function-Error-Type") or UNKNOWN_ERROR
-        try:
-            document = json.loads(body)
-            return FunctionError(
-                str(document.get("errorType") or header), str(document.get("errorMessage") or "")
-            )
-        except (ValueError, AttributeError):
-            return FunctionError(header, body.decode("utf-8", "replace"))
-
-    def _body(self) -> bytes:
-        """All of it, of which no more is kept than is needed to see that it is too large."""
-        if "chunked" not in (self.headers.get("Transfer-Encoding") or ""):
-            return self._read(int(self.headers.get("Content-Length") or 0))
-        body = b""
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            body = (body + self._read(size))[: MAX_RESPONSE_BYTES + 1]
-            self.rfile.readline()
-        while self.rfile.readline().strip():  # trailers
-            pass
-        return body
-
-    def _read(self, size: int) -> bytes:
-        kept = self.rfile.read(min(size, MAX_RESPONSE_BYTES + 1))
-        rest = size - len(kept)
-        while rest > 0 and (passed := self.rfile.read(min(rest, 65_536))):
-            rest -= len(passed)
-        return kept
-
-    def _reply(self, code: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
-
-
-_OK: Final = b'{"status":"OK"}'
-
-
-def _fault(error_type: str) -> bytes:
-    return FunctionError(error_type, "").to_payload()
-
-
-def _hung_up(connection: socket.socket) -> bool:
-    """Whether the other end is gone: an event given to it would be lost without a word."""
-    readable, _, _ = select.select([connection], [], [], 0)
-    try:
-        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
-    except OSError:
-        return True
+            return 202

@@ -9,10 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from infra.runtime_api import (
-    API_PREFIX,
     EXITED,
     MAX_EVENT_BYTES,
-    MAX_RESPONSE_BYTES,
     OUT_OF_MEMORY,
     RESPONSE_TOO_LARGE,
     TIMED_OUT,
@@ -20,6 +18,7 @@ from infra.runtime_api import (
     Outcome,
     RuntimeApi,
 )
+from infra.runtime_http import API_PREFIX, MAX_RESPONSE_BYTES
 from lambdas.shared.errors import InvalidRequestError
 from tests.infra.waiting import wait_for
 
