@@ -11,6 +11,9 @@ from cxr.command_line import Parser, Subcommands, positive
 DEFAULT_PORT: Final = 5055
 """Neither 5000, which macOS uses itself, nor 4566, where other embedded clouds listen."""
 
+MAX_VISIBILITY_S: Final = 43_200
+"""The most that SQS takes."""
+
 NEEDED: Final = ("moto", "flask", "flask_cors", "boto3", "aws_lambda_powertools")
 """Packages of the extra `local` that are looked for before anything starts."""
 
@@ -79,7 +82,7 @@ def add_parser(commands: "Subcommands[Parser]") -> None:
     )
     parser.add_argument(
         "--visibility",
-        type=positive,
+        type=_visibility,
         metavar="SECONDS",
         help="when a failed image is tried again (default: as on AWS); 30 to see it happen",
     )
@@ -154,3 +157,9 @@ def _port(text: str) -> int:
     if text.isdecimal() and int(text) <= 65_535:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+
+
+def _visibility(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= MAX_VISIBILITY_S:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 1 to 43,200")
