@@ -77,10 +77,12 @@ class LocalView:
         end = f"--endpoint-url {cloud.endpoint}"
         self._print(f"It runs at {cloud.endpoint}; any credentials will do.", style="bold")
         self._print("")
-        self._print("Drop an image into its bucket, from another terminal:")
+        self._print("In another terminal, drop an image into its bucket:")
         self._print(f"  {access} aws s3 cp {image} {place} {end}", style="cyan")
         self._print("a folder, without the AWS command line:")
         self._print(f"  .venv/bin/cxr upload DIR {place} {end}", style="cyan")
+        self._print("and look after them with cxr status, cxr logs KEY and cxr redrive:")
+        self._print(f"  .venv/bin/cxr status {end}", style="cyan")
         self._print("")
         self._print(f"Results come to s3://{cloud.results_bucket}/results/{cloud.model_set}/")
         for warning in (*cloud.pair.classifier.warnings, *cloud.pair.detector.warnings):
