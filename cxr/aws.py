@@ -30,6 +30,9 @@ ATTEMPTS: Final = 6
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
+_ANY_REGION: Final = "us-east-1"
+"""Of clouds on this machine, which have but one."""
+
 _INSTALL: Final = "python -m pip install -e '.[aws]'"
 
 _EXPIRED: Final = frozenset(
@@ -144,8 +147,13 @@ class Cloud:
             import boto3
         except ImportError as error:
             raise ConfigError(f"this needs boto3, which is not installed: {_INSTALL}") from error
+        # boto3 alone among the SDKs does not read AWS_REGION
+        region = self.region or os.environ.get("AWS_REGION")
         with translated("reading your AWS configuration"):
-            return boto3.session.Session(profile_name=self.profile, region_name=self.region)
+            session = boto3.session.Session(profile_name=self.profile, region_name=region)
+            if session.region_name is None and self.embedded:
+                return boto3.session.Session(profile_name=self.profile, region_name=_ANY_REGION)
+            return session
 
 
 def cloud_of(options: argparse.Namespace) -> Cloud:

@@ -1,0 +1,1 @@
+"""Commands that ask a cloud, against the embedded cloud's services without its functions."""
