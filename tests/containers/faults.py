@@ -1,5 +1,6 @@
 """Handlers that misbehave, mounted into a function's image in the place of its own."""
 
+import importlib
 import os
 import socket
 import time
@@ -38,6 +39,11 @@ def call_home(event: dict[str, Any], context: Any) -> list[str]:
         except OSError as error:
             errors.append(str(error))
     return errors
+
+
+def origins(event: dict[str, Any], context: Any) -> list[str | None]:
+    """Files that modules are imported from."""
+    return [importlib.import_module(name).__file__ for name in event["modules"]]
 
 
 def environment(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -21,6 +21,9 @@ DEMO_MODELS: Final = REPOSITORY / "models" / "demo"
 _CONTEXT_LABEL: Final = "cxr-batch.context"
 """Digest of what an image was built from."""
 
+_KEPT_FOR: Final = "24h"
+"""How long what a newer build has replaced stays, as cache for the next; gigabytes, otherwise."""
+
 _RECIPE: Final = Path(__file__).with_name("stand_in")
 
 
@@ -82,7 +85,7 @@ def prepare_base(engine: Engine) -> None:
             options = ["--quiet", "--variant=minbase", f"--include={PACKAGES}"]
             subprocess.run(["mmdebstrap", *options, SUITE, fresh], check=True, capture_output=True)
             fresh.rename(system)
-        for name in ("Dockerfile", "requirements.txt", "lambda-entrypoint.sh"):
+        for name in ("Dockerfile", "requirements.txt", "bootstrap.py", "lambda-entrypoint.sh"):
             (context / name).write_bytes((_RECIPE / name).read_bytes())
         _build_unless_there(engine, context, tag=STAND_IN, arguments={})
 
@@ -102,6 +105,7 @@ def _build_unless_there(
     except KeyError:
         labels = {}
     if labels.get(_CONTEXT_LABEL) != digest.hexdigest():
+        engine.output("image", "prune", "--force", "--filter", f"until={_KEPT_FOR}")
         options = ("--label", f"{_CONTEXT_LABEL}={digest.hexdigest()}")
         engine.build(context, tag=tag, arguments=arguments, options=options)
 

@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from infra.runtime_api import EXITED, OUT_OF_MEMORY, TIMED_OUT, InitError
+from tests.containers.conftest import FAULTS
+from tests.containers.engine import Engine
 from tests.containers.function import TMP_MB, FunctionContainer
+from tests.containers.images import BuiltImage
 from tests.containers.loopback import Loopback
 
 pytestmark = pytest.mark.slow
@@ -81,6 +85,25 @@ def test_a_handler_that_cannot_be_imported_is_reported_at_start(
     with misbehaving(handler) as function, pytest.raises(InitError) as reported:
         function.wait_until_ready()
     assert reported.value.error.type == kind
+
+
+def test_the_functions_own_packages_go_before_the_runtimes(
+    engine: Engine, image: Callable[[str], BuiltImage], loopback: Loopback, tmp_path: Path
+) -> None:
+    """AWS's runtime comes with a boto3 of its own, which changes without notice."""
+    (tmp_path / "__init__.py").write_text("raise ImportError('the boto3 of the runtime')")
+    with FunctionContainer(
+        engine,
+        image("classify").name,
+        memory_mb=1769,
+        timeout_s=30,
+        command="faults.origins",
+        mounts=[FAULTS, (tmp_path, "/var/runtime/boto3")],
+    ) as function:
+        function.wait_until_ready()
+        outcome = function.invoke({"modules": ["boto3", "botocore", "numpy", "lambdas"]})
+    assert outcome.ok, outcome.error
+    assert all(origin.startswith("/var/task/") for origin in json.loads(outcome.payload))
 
 
 def test_an_attempt_to_reach_another_address_is_seen(
