@@ -20,26 +20,26 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 from cxr.analyser import load_pair
+from cxr.aws import Cloud, error_code, translated
 from cxr.keys import shown
 from cxr.models_description import describe_models
 from lambdas.shared.bundle import (
-    CLASSIFIER,
-    DETECTOR,
+    BUNDLE_TASKS,
     FACTS_FILE,
     GRAPH_FILE,
     load_bundle,
     model_set,
 )
-from lambdas.shared.errors import (
-    ConfigError,
-    CxrError,
-    InvalidRequestError,
-    ModelMismatchError,
-    StorageUnavailableError,
-)
+from lambdas.shared.errors import CxrError, InvalidRequestError, ModelMismatchError
 
 ORIGIN_FILE: Final = "packages.json"
 """Beside the bundles: which package, or folder, each came from."""
+
+_ACTIONS: Final = (
+    "sagemaker:DescribeModelPackage, s3:GetObject and, for an encrypted bucket, kms:Decrypt"
+)
+_ABSENT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "ValidationException", "ResourceNotFound"})
+_REPLACED: Final = frozenset({"PreconditionFailed", "412"})
 
 MAX_FILE_BYTES: Final = 4 * 1024**3
 """Of one file in an archive; an image holds 10 GB, and an archive may unpack to anything."""
@@ -47,7 +47,7 @@ MAX_FILE_BYTES: Final = 4 * 1024**3
 _ARN: Final = re.compile(
     r"arn:aws[a-z-]*:sagemaker:(?P<region>[a-z0-9-]{9,16}):\d{12}:model-package/(?P<name>\S+)"
 )
-_FOLDERS: Final = {"classification": CLASSIFIER, "detection": DETECTOR}
+_FOLDERS: Final = {task: folder for folder, task in BUNDLE_TASKS.items()}
 _CHUNK_BYTES: Final = 1024 * 1024
 
 
@@ -95,8 +95,9 @@ def pull_models(
 
     Raises:
         InvalidRequestError: An ARN is none, a package is not approved, or the pair is incomplete.
-        ContractError: What a package holds is no bundle, or not the one that it says.
-        StorageUnavailableError: AWS refuses or does not answer; the sentence says what was asked.
+        ModelMismatchError: What a package holds is no bundle, or not the one that it says.
+        ConfigError: AWS does not know who asks, or refuses.
+        TransientError: AWS does not answer.
     """
     regions = {arn: _region(arn) for arn in packages}
     if (len(regions), beside is None) not in {(1, False), (2, True)}:
@@ -110,9 +111,7 @@ def pull_models(
     with _scratch_folder(models) as scratch:
         origins: dict[str, str] = {}
         for arn, region in regions.items():
-            folder = _bring(
-                arn, scratch, functools.partial(make_client or _boto3_client, region=region)
-            )
+            folder = _bring(arn, scratch, functools.partial(make_client or _client, region=region))
             if folder in origins:
                 raise InvalidRequestError(
                     f"both packages hold a {folder}; give one classifier and one detector"
@@ -125,7 +124,7 @@ def pull_models(
 
 def _bring(arn: str, scratch: Path, client: Callable[[str], Any]) -> str:
     """Unpack one package; returns the name of its bundle's folder."""
-    with _translated(f"model package {arn}"):
+    with _reading(f"model package {arn}"):
         package = client("sagemaker").describe_model_package(ModelPackageName=arn)
     url, etag = _approved_archive(arn, package)
     bucket, _, key = url.removeprefix("s3://").partition("/")
@@ -133,7 +132,7 @@ def _bring(arn: str, scratch: Path, client: Callable[[str], Any]) -> str:
     condition = {"IfMatch": etag} if etag else {}
     unpacked = scratch / "package"
     with tempfile.TemporaryFile(dir=scratch) as archive:
-        with _translated(f"archive {url} of model package {arn}"):
+        with _reading(f"archive {url} of model package {arn}"):
             body = client("s3").get_object(Bucket=bucket, Key=key, **condition)["Body"]
             for chunk in body.iter_chunks(_CHUNK_BYTES):
                 archive.write(chunk)
@@ -242,30 +241,20 @@ def _scratch_folder(models: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Errors of boto3 as ours, with what was asked for and what to do."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        told = error.response.get("Error", {})
-        code, text = told.get("Code", "?"), told.get("Message", "")
-        if code in ("PreconditionFailed", "412"):
-            raise ModelMismatchError(
-                f"{what} has been replaced since the package was registered; register it anew"
-            ) from error
-        if code in ("NoSuchKey", "NoSuchBucket", "ValidationException", "ResourceNotFound"):
-            raise InvalidRequestError(f"{what} does not exist ({code}: {text})") from error
-        raise StorageUnavailableError(
-            f"{what} cannot be read ({code}: {text}); your role needs "
-            "sagemaker:DescribeModelPackage, s3:GetObject and, for an encrypted bucket, kms:Decrypt"
-        ) from error
-    except BotoCoreError as error:
-        raise StorageUnavailableError(
-            f"{what} cannot be read: {error}; check your credentials (`aws sts "
-            "get-caller-identity`) and the network"
-        ) from error
+def _reading(what: str) -> Iterator[None]:
+    """Errors of boto3 in our words; what is not there, or not any more, is the request's fault."""
+    with translated(f"reading {what}", needs=_ACTIONS):
+        try:
+            yield
+        except Exception as error:
+            code = error_code(error)
+            if code in _REPLACED:
+                raise ModelMismatchError(
+                    f"{what} has been replaced since the package was registered; register it anew"
+                ) from error
+            if code in _ABSENT:
+                raise InvalidRequestError(f"{what} does not exist ({code})") from error
+            raise
 
 
 def _region(arn: str) -> str:
@@ -279,9 +268,5 @@ def _region(arn: str) -> str:
     return found["region"]
 
 
-def _boto3_client(service: str, *, region: str) -> Any:
-    try:
-        import boto3
-    except ImportError as error:
-        raise ConfigError("pulling models needs boto3; `make .venv/dev` installs it") from error
-    return boto3.client(service, region_name=region)
+def _client(service: str, *, region: str) -> Any:
+    return Cloud(region=region).client(service)

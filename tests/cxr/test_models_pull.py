@@ -17,7 +17,7 @@ from cxr import model_registry  # noqa: E402
 from cxr.cli import main  # noqa: E402
 from cxr.model_registry import pull_models  # noqa: E402
 from lambdas.batch.analyse import Models  # noqa: E402
-from lambdas.shared.errors import ModelMismatchError, StorageUnavailableError  # noqa: E402
+from lambdas.shared.errors import ConfigError, ModelMismatchError  # noqa: E402
 
 REGION = "eu-west-1"
 BUCKET = "hospital-models"
@@ -306,7 +306,7 @@ def test_a_refusal_of_aws_says_what_the_role_needs(registry: Registry, shelf: Pa
     client = boto3.client("sagemaker", region_name=REGION)
     with Stubber(client) as stub:
         stub.add_client_error("describe_model_package", "AccessDeniedException", "not you")
-        with pytest.raises(StorageUnavailableError, match="sagemaker:DescribeModelPackage"):
+        with pytest.raises(ConfigError, match="sagemaker:DescribeModelPackage"):
             pull_models(
                 [NO_PACKAGE],
                 models=shelf,
