@@ -19,6 +19,8 @@ from cxr.model_registry import pull_models  # noqa: E402
 from lambdas.batch.analyse import Models  # noqa: E402
 from lambdas.shared.errors import ConfigError, ModelMismatchError  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 REGION = "eu-west-1"
 BUCKET = "hospital-models"
 
