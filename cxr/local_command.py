@@ -126,20 +126,34 @@ def run(options: argparse.Namespace) -> int:
         trouble=lambda error: sentences.put(f"a part did not answer ({type(error).__name__})"),
     )
     if options.keep is not None:
-        options.keep.mkdir(parents=True, exist_ok=True)
+        _make_folder(options.keep)
     with Interruption() as interruption, LocalView() as view:
         view.starting(settings.models)
         with EmbeddedCloud(settings) as cloud:
             view.welcome(cloud)
             watcher = cloud.watcher(options.keep)
             while not interruption.level:
-                for result in watcher.read(wait_s=1):
-                    view.finished(result)
+                try:
+                    for result in watcher.read(wait_s=1):
+                        view.finished(result)
+                except OSError as error:
+                    view.say(f"a result cannot be kept ({error.strerror}); tried again in 30 s")
                 while not sentences.empty():
                     view.say(sentences.get())
                 view.counts(cloud.counts())
         view.farewell(options.keep)
     return 0
+
+
+def _make_folder(folder: Path) -> None:
+    from lambdas.shared.errors import InvalidRequestError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidRequestError(
+            f"--keep {folder} cannot be made ({error.strerror}); name another folder"
+        ) from error
 
 
 def _require_packages() -> None:

@@ -61,17 +61,20 @@ class ResultWatcher:
 
         Args:
             wait_s: How long to wait where there is none.
+
+        Raises:
+            OSError: A result cannot be kept; it is told of again after a while.
         """
         while messages := self._receive(wait_s):
             for message in messages:
                 uri = json.loads(message["Body"])["detail"]["record"]
-                first = uri not in self._told
+                finished = None if uri in self._told else self._finished(uri)
                 self._told[uri] = self._told.get(uri, 0) + 1
-                if first:
-                    yield self._finished(uri)
                 self._sqs.delete_message(
                     QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"]
                 )
+                if finished is not None:
+                    yield finished
             wait_s = 0
 
     def _receive(self, wait_s: int) -> list[dict[str, Any]]:
@@ -80,12 +83,16 @@ class ResultWatcher:
         )
         return list(answer.get("Messages", ()))
 
-    def _finished(self, uri: str) -> Finished:
+    def _finished(self, uri: str) -> Finished | None:
+        """None if somebody has deleted the result already."""
         place = urlsplit(uri)
         bucket, folder = place.netloc, place.path.removeprefix("/").removesuffix(RECORD_FILE)
-        record = json.loads(self._get(bucket, folder + RECORD_FILE))
-        if self._keep is not None:
-            self._copy(bucket, folder, record)
+        try:
+            record = json.loads(self._get(bucket, folder + RECORD_FILE))
+            if self._keep is not None:
+                self._copy(bucket, folder, record)
+        except self._s3.exceptions.NoSuchKey:
+            return None
         url = f"{self._endpoint}/{bucket}/{quote(folder)}"
         return Finished(record["source"]["key"], record, url + RECORD_FILE, url + REPORT_FILE)
 

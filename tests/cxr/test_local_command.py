@@ -66,6 +66,7 @@ def test_without_its_packages_it_says_what_to_install(capsys: pytest.CaptureFixt
         (["--formats", "jpeg"], "jpeg"),
         (["--passthrough", "PatientName"], "PatientName"),
         (["--models", "nowhere"], "nowhere"),
+        (["--keep", "/dev/null/results"], "--keep /dev/null/results cannot be made"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_starts(
