@@ -106,11 +106,11 @@ def run(options: argparse.Namespace) -> int:
     return _serve(settings, host=options.host, port=options.port, browser=not options.no_browser)
 
 
-def streamlit_options(*, host: str, port: int) -> dict[str, str]:
+def streamlit_options(*, host: str, port: int) -> dict[str, str | tuple[str, ...]]:
     """Streamlit's settings, by their names."""
     from lambdas.shared.limits import MAX_FILE_BYTES, MIB
 
-    options = {
+    options: dict[str, str | tuple[str, ...]] = {
         "server.address": host,
         "server.port": str(port),
         "server.headless": "true",  # asks for no e-mail address; the browser is opened here
@@ -118,6 +118,8 @@ def streamlit_options(*, host: str, port: int) -> dict[str, str]:
         "server.runOnSave": "false",
         "server.maxUploadSize": str(MAX_FILE_BYTES // MIB),
         "server.enableXsrfProtection": "true",
+        # a foreign name that leads to this machine must not open the page to a foreign script
+        "server.allowedHosts": ("localhost", LOCAL) if host == LOCAL else (),
         "server.enableStaticServing": "false",
         "server.disconnectedSessionTTL": "60",
         "browser.gatherUsageStats": "false",
@@ -138,13 +140,18 @@ def _serve(settings: "Settings", *, host: str, port: int, browser: bool) -> int:
     from streamlit import net_util
     from streamlit.web import cli
 
-    # Where a page of another origin connects, Streamlit asks checkip.amazonaws.com for this
-    # machine's address to compare; this page asks nobody for anything.
+    # Where a page of another origin knocks, Streamlit finds out this machine's addresses to compare
+    # them, by asking checkip.amazonaws.com and 8.8.8.8; this page asks nobody for anything.
     net_util.get_external_ip = lambda: None
+    net_util.get_internal_ip = lambda: None
     sys.path.insert(0, str(_APP.parents[2]))  # sessions import cxr from the checkout
     url = f"http://{'localhost' if host == LOCAL else host}:{port}"
     threading.Thread(target=_tell, args=(url, host, port, browser), daemon=True).start()
-    flags = [f"--{name}={value}" for name, value in streamlit_options(host=host, port=port).items()]
+    flags = [
+        f"--{name}={value}"
+        for name, values in streamlit_options(host=host, port=port).items()
+        for value in ((values,) if isinstance(values, str) else values)
+    ]
     command = ["run", str(_APP), *flags, "--", *settings.to_arguments()]
     try:
         cli.main(command, prog_name="streamlit", standalone_mode=False)

@@ -11,7 +11,8 @@ from cxr.web.case import Case
 from cxr.web.downloads import show_downloads
 from cxr.web.film_viewer import Mark, film_viewer
 from cxr.web.markup import block, key_tag, text
-from cxr.web.review_panel import draft_of, review_marks, show_review, take_edit
+from cxr.web.review_draft import draft_of, review_marks, take_edit
+from cxr.web.review_panel import show_review
 from cxr.web.threshold_controls import finding_threshold, triage_threshold
 from lambdas.report import words
 from lambdas.report.location import Sides, location_words, sides_of

@@ -18,7 +18,7 @@ from cxr.web.settings import Settings
 from lambdas.report.film import film_of_report
 from lambdas.report.words import RESEARCH_ONLY
 from lambdas.shared.bundle import Bundle, model_set
-from lambdas.shared.errors import CxrError
+from lambdas.shared.errors import CxrError, StorageUnavailableError
 from lambdas.shared.radiograph import FloatImage
 from lambdas.shared.records import REPORT_FILE, Record
 
@@ -198,7 +198,11 @@ def _film(store: ResultStore, folder: str, record: Record) -> FloatImage | None:
     name = (folder, record["image_id"], record["model_set"])
     kept = st.session_state.get("report_film")
     if kept is None or kept[0] != name:
-        kept = (name, film_of_report(store.file(folder, REPORT_FILE)))
+        try:
+            report = store.file(folder, REPORT_FILE)
+        except StorageUnavailableError:  # the record can be looked at without it
+            return None
+        kept = (name, film_of_report(report))
         st.session_state["report_film"] = kept
     film: FloatImage | None = kept[1]
     return film

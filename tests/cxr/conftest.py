@@ -1,7 +1,7 @@
 """The command with fake models."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from cxr.cli import main
 from tests.conftest import REPOSITORY
 from tests.cxr.fakes import make_fake
+from tests.cxr.results_bucket import BUCKET
 
 Run = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -41,3 +42,24 @@ def write() -> Callable[[Mapping[str, bytes]], None]:
             path.write_bytes(content)
 
     return write_files
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """S3 within this process, with an empty bucket for results."""
+    import boto3
+    from moto import mock_aws
+
+    from cxr import bucket_results
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    with mock_aws():
+        bucket_results.s3_client.cache_clear()
+        client = boto3.client("s3")
+        client.create_bucket(Bucket=BUCKET)
+        yield client
+    bucket_results.s3_client.cache_clear()

@@ -1,46 +1,17 @@
 """Results in a bucket, against moto's S3."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from cxr import bucket_results
 from cxr.bucket_results import BucketResults
 from cxr.originals import Originals
 from cxr.result_places import open_store
 from cxr.reviews import ReviewConflictError, version_of
-from lambdas.shared import records
 from lambdas.shared.errors import InvalidRequestError, StorageUnavailableError
-from lambdas.shared.records import Record
+from tests.cxr.results_bucket import BUCKET, put
 from tests.cxr.review_examples import record, review, revision
-
-BUCKET = "results-of-tests"
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    with mock_aws():
-        bucket_results.s3_client.cache_clear()
-        client = boto3.client("s3")
-        client.create_bucket(Bucket=BUCKET)
-        yield client
-    bucket_results.s3_client.cache_clear()
-
-
-def put(s3: Any, of: Record, *, prefix: str = "") -> str:
-    folder = f"{of['model_set']}/{of['image_id']}"
-    place = f"{prefix}results/{folder}"
-    s3.put_object(Bucket=BUCKET, Key=f"{place}/report.pdf", Body=b"%PDF")
-    s3.put_object(Bucket=BUCKET, Key=f"{place}/record.json", Body=records.to_json(of))
-    return folder
 
 
 def test_lists_and_opens(s3: Any) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -169,17 +170,16 @@ def test_review_of_an_older_record_is_kept_apart(store: FolderResults, tmp_path:
 
 @pytest.mark.slow
 def test_five_thousand_results_are_listed_in_two_seconds(tmp_path: Path) -> None:
-    import time
-
+    """Of processor time, which does not depend on who else uses the machine."""
     for index in range(5000):
         kind = ("abnormal", "normal", "normal", "rejected")[index % 4]
         save(tmp_path, record(kind, key=f"{index // 50:03d}/{index:05d}.dcm"))
     store = FolderResults(tmp_path)
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert len(store.listing().results) == 5000
-    first = time.perf_counter() - begun
-    begun = time.perf_counter()
+    first = time.process_time() - begun
+    begun = time.process_time()
     store.listing()
-    again = time.perf_counter() - begun
+    again = time.process_time() - begun
     assert first < 2.0
     assert again < 1.0

@@ -1,5 +1,7 @@
 """The page under Streamlit's AppTest, with models whose answers are known."""
 
+import hashlib
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +11,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from lambdas.batch.analyse import Models, analyse
 from lambdas.shared import records
-from lambdas.shared.records import Record
+from lambdas.shared.isolated_reader import IsolatedReader
+from lambdas.shared.records import Record, Source
 from tests.builders import dicom, film, png
 from tests.conftest import REPOSITORY
 
@@ -75,3 +79,44 @@ def save_result(root: Path, record: Record, **files: bytes) -> None:
     for name, content in files.items():
         (place / name.replace("_", ".")).write_bytes(content)
     (place / "record.json").write_bytes(records.to_json(record))
+
+
+KEYS = ("SMITH^JOHN/1.dcm", "2.dcm", "3.dcm")
+"""Of the results: abnormal, normal, rejected."""
+
+
+@pytest.fixture
+def results(tmp_path: Path, models: Models, reader: IsolatedReader) -> Path:
+    """Three real results: abnormal, normal, rejected."""
+    root = tmp_path / "results"
+    for key, data in zip(KEYS, (bright(), dark(), b"no image"), strict=True):
+        _save(root, key, data, models, reader)
+    return root
+
+
+def _save(root: Path, key: str, data: bytes, models: Models, reader: IsolatedReader) -> Record:
+    source = Source(None, key, None, hashlib.sha256(data).hexdigest())
+    analysis = analyse(data, source=source, models=models, reader=reader)
+    save_result(root, analysis.record, **{"report_pdf": analysis.files["report.pdf"]})
+    return analysis.record
+
+
+def record_in(place: Path) -> Record:
+    """The record of a result."""
+    found: Record = json.loads((place / "record.json").read_bytes())
+    return found
+
+
+def results_page(page: Open, *arguments: str) -> AppTest:
+    """The second view."""
+    at = page(*arguments)
+    # switch_page takes files alone, and these pages are functions
+    pages = {info["url_pathname"]: name for name, info in at._registered_pages.items()}
+    at._page_hash = pages["results"]
+    return at.run()
+
+
+def opened(at: AppTest, place: Path | str, key: str) -> AppTest:
+    """One result, as if its row had been ticked."""
+    at.session_state["opened"] = (str(place), key)
+    return at.run()
