@@ -1,5 +1,6 @@
 """The services of the embedded cloud, deployed and empty; nothing runs in them."""
 
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,11 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from moto.moto_api._internal.models import moto_api_backend
 
+import infra.local_server
+from cxr import dead_letters
 from cxr.aws import Cloud
 from cxr.cli import main
-from cxr.deployment import Deployment, find_deployment
-from infra.local_server import LocalServer
+from cxr.deployment import Deployment
+from infra.local_server import LocalServer, make_client
 from infra.local_template import STACK_NAME, finish_bucket, local_template
 from lambdas.shared.messages import ImageMessage, ImageRef
 
@@ -26,17 +30,15 @@ Answer = tuple[int, str, str]
 class Place:
     """A deployed pipeline whose functions do nothing."""
 
-    server: LocalServer
+    endpoint: str
+    client: Callable[..., Any]
     deployment: Deployment
     capsys: pytest.CaptureFixture[str]
-
-    def client(self, service: str) -> Any:
-        return self.server.client(service)
 
     def run(self, *arguments: str) -> Answer:
         """A command of `cxr` that is pointed here, as a person would see it."""
         self.capsys.readouterr()
-        code = main([*arguments, "--endpoint-url", self.server.endpoint])
+        code = main([*arguments, "--endpoint-url", self.endpoint])
         return code, *self.capsys.readouterr()
 
     def json(self, *arguments: str) -> dict[str, Any]:
@@ -121,24 +123,42 @@ def no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
+@pytest.fixture(scope="package")
+def server() -> Iterator[LocalServer]:
+    """One for all tests here; `place` empties it."""
+    with LocalServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def clients(server: LocalServer) -> Callable[..., Any]:
+    """Makes a client of a service, once: each takes longer than a whole test."""
+    return functools.cache(functools.partial(make_client, endpoint=server.endpoint))
+
+
 @pytest.fixture
 def place(
-    no_aws: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Place]:
+    no_aws: None,
+    server: LocalServer,
+    clients: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Place:
     monkeypatch.setenv("COLUMNS", "80")
-    with LocalServer() as server:
-        template = local_template(model_set=MODEL_SET)
-        server.client("cloudformation").create_stack(
-            StackName=STACK_NAME, TemplateBody=json.dumps(template)
-        )
-        for resource in template["Resources"].values():
-            if resource["Type"] == "AWS::S3::Bucket":
-                finish_bucket(
-                    server.client("s3"),
-                    resource["Properties"]["BucketName"],
-                    resource["Properties"],
-                )
-        yield Place(server, find_deployment(Cloud(server.endpoint), STACK_NAME), capsys)
+    monkeypatch.setattr(infra.local_server, "make_client", lambda service, _: clients(service))
+    monkeypatch.setattr(dead_letters, "WAIT_S", 0)  # moto has one server, which knows all messages
+    moto_api_backend.reset()
+    template = local_template(model_set=MODEL_SET)
+    cloudformation = clients("cloudformation")
+    cloudformation.create_stack(StackName=STACK_NAME, TemplateBody=json.dumps(template))
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::S3::Bucket":
+            properties = resource["Properties"]
+            finish_bucket(clients("s3"), properties["BucketName"], properties)
+    (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in stack["Outputs"]}
+    deployment = Deployment(Cloud(server.endpoint), STACK_NAME, outputs)
+    return Place(server.endpoint, clients, deployment, capsys)
 
 
 @pytest.fixture
