@@ -93,7 +93,10 @@ class Client(Protocol):
     """What a program can ask."""
 
     def submit(self, *paths: str | Path) -> Submission:
-        """Hand in files and folders (all levels); text files are left out.
+        """Hand in files and folders (all levels); what is no image is left out.
+
+        A file that is there already, with the same content, is not processed a second time: its
+        result is the one that there is.
 
         Raises:
             InvalidRequestError: A path is not there, or there is no image.

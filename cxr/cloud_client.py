@@ -14,13 +14,16 @@ from cxr.client_types import ImageResult, parse_result
 from cxr.deployment import find_deployment, stack_name
 from cxr.discover import Image
 from cxr.event_message import read_address
+from cxr.keys import shown
 from cxr.patience import Patience
 from cxr.record_source import BucketSource, parse_bucket_place
 from cxr.submitted_files import find_images
+from cxr.upload_object import FAILED, SKIPPED, Outcome, Uploader
+from cxr.upload_target import Target
 from lambdas.lake.bucket import READERS
 from lambdas.lake.layout import Scope
-from lambdas.shared.errors import InvalidRequestError
-from lambdas.shared.records import RECORD_FILE, RESULTS_PREFIX, image_id_of
+from lambdas.shared.errors import InvalidRequestError, StorageUnavailableError
+from lambdas.shared.records import RECORD_FILE, RESULTS_PREFIX
 
 UPLOADS: Final = 8
 """Files on their way at a time."""
@@ -67,9 +70,17 @@ class CloudClient:
             raise InvalidRequestError(
                 "this client reads a bucket of results; connect() to the deployment to submit"
             )
+        uploader = Uploader(self._s3, Target(*self._intake), replace_others=True)
         images = find_images(paths)
         with ThreadPoolExecutor(UPLOADS) as threads:
-            submitted = tuple(threads.map(self._upload, images))
+            outcomes = list(threads.map(uploader.upload, images))
+        submitted = tuple(
+            self._submitted(image, outcome)
+            for image, outcome in zip(images, outcomes, strict=True)
+            if outcome.state != SKIPPED
+        )
+        if not submitted:
+            raise InvalidRequestError(f"no images in {', '.join(map(shown, paths))}")
         return CloudSubmission(self, submitted, patience=self._patience)
 
     def results(
@@ -104,16 +115,12 @@ class CloudClient:
             raise InvalidRequestError("the event tells of a record that is not there any more")
         return found
 
-    def _upload(self, image: Image) -> Submitted:
-        bucket, prefix = self._intake or ("", "")
-        key = prefix + image.key
-        with image.path.open("rb") as file, translated("uploading", needs="s3:PutObject"):
-            answer = self._s3.put_object(
-                Bucket=bucket, Key=key, Body=file, ChecksumAlgorithm="SHA256"
-            )
-        version = answer.get("VersionId")
-        version = answer["ETag"].strip('"') if version in (None, "null") else version
-        return Submitted(image.path, image_id_of(bucket, key, version))
+    def _submitted(self, image: Image, outcome: Outcome) -> Submitted:
+        image_id = outcome.image_id(self._intake[0]) if self._intake else None
+        if outcome.state == FAILED or image_id is None:
+            kind = StorageUnavailableError if outcome.transient else InvalidRequestError
+            raise kind(f"{shown(image.path)} was not uploaded: {outcome.reason}")
+        return Submitted(image.path, image_id)
 
     def _fetched(self, bucket: str, key: str) -> ImageResult | None:
         try:

@@ -20,7 +20,7 @@ def find_images(paths: Sequence[str | Path], *, out: Path | None = None) -> tupl
             there is no image.
     """
     named = [str(path) for path in paths]
-    found = discover(named, out=out or Path("/dev/null/no-results"))
+    found = discover(named, out=out)
     if found.failed:
         first = found.failed[0]
         raise InvalidRequestError(f"{shown(first.key)} cannot be read: {first.reason}")

@@ -27,11 +27,16 @@ from cxr.submitted_files import find_images
 from lambdas.shared.errors import ContractError, CxrError, InvalidRequestError
 from lambdas.shared.records import RECORD_FILE, Source, image_id_of, result_key, to_json
 from tests.conftest import REPOSITORY
-from tests.cxr.fakes import MODEL_SET, FakeAnalyser, image, make_fake
+from tests.cxr.fakes import MODEL_SET, FakeAnalyser, make_fake
 
 INTAKE, RESULTS = "the-intake", "the-results"
 BEHAVIOURS = {"a.png": "normal", "b.png": "abnormal", "c.png": "rejected"}
 SCORES = (("Cardiomegaly", 0.91), ("Pleural effusion", 0.42))
+
+
+def image(behaviour: str) -> bytes:
+    """What the fake models obey, and what looks like a DICOM file before it is uploaded."""
+    return b"\0" + f"{behaviour} ".encode().ljust(127) + b"DICM"
 
 
 @dataclass
@@ -336,8 +341,31 @@ def test_in_a_folder_waiting_ends_with_the_analysis_and_says_why(tmp_path, scans
 # what is particular to a cloud
 
 
+def test_the_same_file_is_not_processed_twice(s3, scans) -> None:
+    batches = [cloud_client(s3).submit(scans) for _ in range(2)]
+    assert batches[0].images == batches[1].images
+    assert len(s3.list_object_versions(Bucket=INTAKE)["Versions"]) == 3
+    assert batches[0].wait(timeout_s=60) == batches[1].wait(timeout_s=60)
+
+
+def test_what_is_no_image_is_left_out(s3, scans) -> None:
+    (scans / "notes.txt").write_text("notes")
+    (scans / "archive.zip").write_bytes(b"PK\x03\x04" + bytes(100))
+    assert len(cloud_client(s3).submit(scans).images) == 3
+    with pytest.raises(InvalidRequestError, match="no images in"):
+        cloud_client(s3).submit(scans / "archive.zip")
+
+
+def test_a_file_that_cannot_be_uploaded_is_named(s3, scans, monkeypatch) -> None:
+    monkeypatch.setattr("cxr.upload_object.MAX_FILE_BYTES", 10)
+    with pytest.raises(InvalidRequestError, match=r"a\.png was not uploaded: 0 MiB, the limit"):
+        cloud_client(s3).submit(scans / "a.png")
+
+
 def test_an_image_is_known_by_the_version_that_was_uploaded(s3, scans) -> None:
-    first, second = (cloud_client(s3).submit(scans / "a.png").images[0] for _ in range(2))
+    (first,) = cloud_client(s3).submit(scans / "a.png").images
+    (scans / "a.png").write_bytes(image("abnormal"))
+    (second,) = cloud_client(s3).submit(scans / "a.png").images
     assert first.image_id != second.image_id
     versions = s3.list_object_versions(Bucket=INTAKE)["Versions"]
     assert {first.image_id, second.image_id} == {
@@ -479,3 +507,22 @@ def test_a_folders_images_are_analysed_by_the_real_models(tmp_path, tiny_models_
     assert result.status == "analysed"
     assert (tmp_path / "results" / "index.html").exists()
     assert result.report().startswith(b"%PDF")
+
+
+@pytest.mark.slow
+def test_the_embedded_cloud_answers_as_a_deployment_does(tmp_path, tiny_models_folder) -> None:
+    from infra.local import EmbeddedCloud, LocalSettings
+    from tests.builders import dicom, film, png
+
+    (tmp_path / "SMITH^JOHN").mkdir()
+    (tmp_path / "SMITH^JOHN" / "film.dcm").write_bytes(dicom())
+    (tmp_path / "SMITH^JOHN" / "film é+.png").write_bytes(png(film()))
+    with EmbeddedCloud(LocalSettings(models=tiny_models_folder)) as cloud:
+        client = connect(endpoint_url=cloud.endpoint)
+        results = client.submit(tmp_path / "SMITH^JOHN").wait(timeout_s=120)
+        assert [result.status for result in results] == ["analysed", "analysed"]
+        assert {result.image_id for result in client.results()} == {
+            result.image_id for result in results
+        }
+        assert results[0].report().startswith(b"%PDF")
+        assert "SMITH" not in results[0].address

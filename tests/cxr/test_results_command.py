@@ -345,3 +345,16 @@ def test_addresses_are_read(address, place):
 def test_an_address_without_a_bucket_is_refused():
     with pytest.raises(InvalidRequestError, match="names no bucket"):
         parse_bucket_place("s3:///results/")
+
+
+@pytest.mark.slow
+def test_without_a_source_the_deployments_results_are_meant(run, bucket):
+    from infra.config import load_settings
+    from infra.pipeline import output_names
+
+    outputs = {name: {"Value": BUCKET} for name in output_names()}
+    template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}, "Outputs": outputs}
+    boto3.client("cloudformation").create_stack(
+        StackName=load_settings().stack_name, TemplateBody=json.dumps(template)
+    )
+    assert counts(run)["images"] == 6
