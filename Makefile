@@ -112,8 +112,8 @@ $(BIN)/python:
 	$(PIP) -e '.[infra]'
 	@touch $@
 
-# The second validator of FHIR outputs, where npm is; its tests say that they are skipped elsewhere.
+# Validators of FHIR outputs and state machines, where npm is; elsewhere their tests are skipped.
 .venv/all: $(BIN)/python pyproject.toml
 	$(PIP) -e '.[dev,training,export,infra]'
-	! command -v npm >/dev/null || npm install --silent --prefix .venv/node fhir@4.12.0
+	! command -v npm >/dev/null || npm install --silent --prefix .venv/node fhir@4.12.0 asl-validator@4.0.0
 	@touch $@ .venv/dev .venv/inference .venv/infra .venv/local .venv/web

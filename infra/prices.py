@@ -37,6 +37,7 @@ class Price:
 
 
 _CLOUDWATCH: Final = "https://aws.amazon.com/cloudwatch/pricing/"
+_FARGATE: Final = "https://aws.amazon.com/fargate/pricing/"
 _KMS: Final = "https://aws.amazon.com/kms/pricing/"
 _LAMBDA: Final = "https://aws.amazon.com/lambda/pricing/"
 _S3: Final = "https://aws.amazon.com/s3/pricing/"
@@ -59,6 +60,16 @@ S3_GB_MONTH: Final = Price(0.023, "GB and month", _S3)
 STATE_TRANSITION: Final = Price(25.00 / 1e6, "transition", _STEP_FUNCTIONS)
 EXPRESS_REQUEST: Final = Price(1.00 / 1e6, "request", _STEP_FUNCTIONS)
 EXPRESS_GB_SECOND: Final = Price(0.00001667, "GB-second", _STEP_FUNCTIONS)
+
+FARGATE_VCPU_HOUR: Final = Price(0.04048, "vCPU and hour, Linux on x86", _FARGATE)
+FARGATE_GB_HOUR: Final = Price(0.004445, "GB and hour, Linux on x86", _FARGATE)
+FARGATE_SPOT_SHARE: Final = 0.3
+"""Spot's price over the usual one: "up to 70 % off" on the same page; it moves with demand."""
+
+GPU_HOUR: Final = Price(
+    0.526, "hour of a g4dn.xlarge: one T4, 4 vCPU", "https://aws.amazon.com/ec2/pricing/on-demand/"
+)
+GPU_VCPUS: Final = 4
 
 KMS_KEY_MONTH: Final = Price(1.00, "key and month", _KMS)
 KMS_REQUEST: Final = Price(0.03 / 1e4, "request", _KMS)

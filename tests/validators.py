@@ -1,8 +1,9 @@
 """Validators of other authors, and what each says that is known to be no fault.
 
 dciodvfy (dicom3tools), dsrdump (dcmtk) and DicomSRValidator (pixelmed-apps) are Debian packages;
-the npm package `fhir` is looked for in the folder `node_modules` of CXR_NODE_MODULES, of .venv/node
-or of the repository. A test whose validator is missing is skipped and says so.
+the npm packages `fhir` and `asl-validator` are looked for in the folder `node_modules` of
+CXR_NODE_MODULES, of .venv/node or of the repository. A test whose validator is missing is skipped
+and says so.
 """
 
 import json
@@ -11,6 +12,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +61,12 @@ const resource = JSON.parse(require('fs').readFileSync(0));
 process.stdout.write(JSON.stringify(new Fhir().validate(resource, {errorOnUnexpected: true})));
 """
 
+_ASL_SCRIPT = """
+const definition = JSON.parse(require('fs').readFileSync(0));
+const said = require('asl-validator')(definition, {checkPaths: true, checkArn: true});
+process.stdout.write(JSON.stringify(said));
+"""
+
 
 def dciodvfy(content: bytes, folder: Path) -> list[str]:
     """What the validator of object definitions has against a file."""
@@ -84,21 +92,35 @@ def dicom_sr_validator(content: bytes, folder: Path) -> list[str]:
 
 def npm_fhir(content: bytes) -> list[str]:
     """What the npm package `fhir` has against an R4 resource, but for value sets it lacks."""
-    folders = [folder for folder in _NODE_FOLDERS if (folder / "node_modules" / "fhir").is_dir()]
+    found = _node("fhir@4.12.0", _FHIR_SCRIPT, content)
+    faults = [each for each in found["messages"] if each["severity"] in ("error", "fatal")]
+    assert found["valid"] is (not faults)
+    return [f"{each['location']}: {each['message']}" for each in faults]
+
+
+def asl_validator(definition: dict[str, Any]) -> list[str]:
+    """What the npm package `asl-validator` has against a state machine."""
+    found = _node("asl-validator@4.0.0", _ASL_SCRIPT, json.dumps(definition).encode())
+    faults = [each["Message"] for each in found["errors"]]
+    assert found["isValid"] is (not faults)
+    return faults
+
+
+def _node(package: str, script: str, content: bytes) -> Any:
+    """What a script says in JSON about content on its standard input."""
+    name = package.partition("@")[0]
+    folders = [folder for folder in _NODE_FOLDERS if (folder / "node_modules" / name).is_dir()]
     if not folders or not shutil.which("node"):
-        pytest.skip("no node, or no npm package fhir: npm install --prefix .venv/node fhir@4.12.0")
+        pytest.skip(f"no node, or no npm package: npm install --prefix .venv/node {package}")
     answer = subprocess.run(
-        ["node", "-e", _FHIR_SCRIPT],
+        ["node", "-e", script],
         input=content,
         cwd=folders[0],
         capture_output=True,
         check=True,
         timeout=60,
     )
-    found = json.loads(answer.stdout)
-    faults = [each for each in found["messages"] if each["severity"] in ("error", "fatal")]
-    assert found["valid"] is (not faults)
-    return [f"{each['location']}: {each['message']}" for each in faults]
+    return json.loads(answer.stdout)
 
 
 def _run(tool: str, content: bytes, folder: Path, *options: str, **environment: str) -> list[str]:

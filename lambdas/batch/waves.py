@@ -7,7 +7,6 @@ image that kills its process is in the end alone with the blame.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, Final, Protocol
 
 from lambdas.batch.budget import metered_usd, planning_usd, worst_batch_usd, worst_planning_usd
@@ -17,6 +16,7 @@ from lambdas.batch.job import (
     Failure,
     Job,
     Status,
+    batches,
     outcome_key,
     split,
     state_key,
@@ -174,16 +174,17 @@ def choose(job: Job, state: State, *, listing: Listing) -> tuple[State, list[tup
     refused = bool(waiting) and len(groups) < job.wave_batches
     cursor, exhausted, listed = state.cursor, state.exhausted, 0
     images = iter(()) if exhausted or refused else listing(cursor)
+    new = batches(images, job.batch_images, image_of=lambda entry: entry[0])
     while not exhausted and not refused and len(groups) < job.wave_batches:
         # what is listed and then refused is listed again from the old cursor
-        batch = list(islice(images, job.batch_images))
-        if batch and not budget.take(len(batch)):
-            refused = True
-            break
-        if batch:
+        batch = next(new, None)
+        if batch is None:
+            exhausted = True
+        elif budget.take(len(batch)):
             groups.append(tuple(image for image, _ in batch))
             cursor, listed = batch[-1][1], listed + len(batch)
-        exhausted = len(batch) < job.batch_images
+        else:
+            refused = True
     state = replace(
         state,
         again=tuple(waiting),

@@ -120,7 +120,10 @@ def test_app_names_what_is_wrong_with_the_settings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["config", "setting_readers", "pipeline", "prices", "cost_at_rest"],
+    [
+        *("config", "setting_readers", "pipeline", "prices", "cost_at_rest"),
+        *("bulk", "archive_definition", "archive_costs", "measure_batch", "local_archive"),
+    ],
 )
 def test_module_needs_no_cdk(module: str) -> None:
     """The `cxr` command and the embedded cloud import it, without node or CDK."""
