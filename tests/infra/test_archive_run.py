@@ -3,6 +3,7 @@
 What moto 5.2.5 leaves out stands in the tests' names; `test_archive_definition.py` has the rest.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,35 @@ def test_run_by_moto_without_result_writer_job_of_dying_batches_fails(run: Archi
     ended = run.execute()
     assert (ended["status"], ended["error"]) == ("FAILED", "ArchiveJobFailed")
     assert run.state().status == "failed"
+
+
+def test_not_run_by_moto_map_run_given_up_is_driven_batch_by_batch_and_counted(
+    run: ArchiveRun,
+) -> None:
+    """More children failed than are tolerated, so the rest never ran: their images come back."""
+    fill(run)
+    run.order()
+
+    def call(function: str, **payload: Any) -> dict[str, Any]:
+        answer = run.stack.lambda_.invoke(
+            FunctionName=run.stack.outputs[function],
+            Payload=json.dumps({**payload, "retry_count": 0}),
+        )
+        return dict(json.loads(answer["Payload"].read()))
+
+    planned = call("PlannerFunction", job=JOB, ran=0)
+    first, *given_up = run.read(planned["items_key"])
+    assert call("BatchFunction", request=first)["analysed"] == 4
+    assert [len(request["images"]) for request in given_up] == [4, 2]
+    planned = call("PlannerFunction", job=JOB, ran=1)
+    assert (planned["status"], planned["wave"]) == ("running", 2)
+    assert run.state().tally.analysed == 4
+    while planned["status"] == "running":
+        for request in run.read(planned["items_key"]):
+            call("BatchFunction", request=request)
+        planned = call("PlannerFunction", job=JOB, ran=planned["wave"])
+    assert planned["status"] == "done"
+    assert len(run.stack.records()) == run.state().tally.analysed == 10
 
 
 def test_nothing_but_the_result_writer_is_changed_for_moto() -> None:
