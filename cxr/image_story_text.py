@@ -57,12 +57,9 @@ def _print_version(told: VersionStory, story: Story, console: Console, *, show_k
     for record in told.records:
         _print_record(record, console, show_keys=show_keys)
     for letter in told.dead:
-        _line(
-            console,
-            f"{given_up_by(letter.whose)}, received {letter.receives} times; sends it back: "
-            "cxr redrive",
-            style="red",
-        )
+        times = "once" if letter.receives == 1 else f"{letter.receives:,} times"
+        sentence = f"{given_up_by(letter.whose)}, received {times}; sends it back: cxr redrive"
+        _line(console, sentence, style="red")
     if not told.records and not told.dead:
         _wrapped(console, _why_nothing(told, story))
     for line in told.lines:

@@ -178,7 +178,7 @@ class _Run:
     def _settle(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
         self._display.count(outcome)
-        self._in_a_row = self._in_a_row + 1 if outcome.transient else 0
+        self._in_a_row = self._in_a_row + 1 if outcome.outside else 0
         if self._in_a_row >= MOST_IN_A_ROW and self.problem is None:
             self.problem = f"{MOST_IN_A_ROW} images in a row failed ({outcome.reason})"
 

@@ -10,6 +10,7 @@ Source: Amazon S3 API, PutObject, HeadObject; S3 user guide, "Checking object in
 """
 
 import base64
+import contextlib
 import hashlib
 import os
 import time
@@ -22,7 +23,13 @@ from cxr.aws import error_code, translated
 from cxr.discover import Image
 from cxr.image_versions import real_version
 from cxr.upload_target import Target
-from lambdas.shared.errors import ContractError, InputError, InvalidRequestError, TransientError
+from lambdas.shared.errors import (
+    ConfigError,
+    ContractError,
+    InputError,
+    InvalidRequestError,
+    TransientError,
+)
 from lambdas.shared.limits import MAX_FILE_BYTES, MIB
 from lambdas.shared.records import image_id_of
 from lambdas.shared.sniff import RASTER_FORMATS, SNIFF_BYTES, sniff
@@ -69,7 +76,7 @@ class Outcome:
         sha256: Hex digest of its bytes; None where they were not read.
         version_id: Of the object; None in a bucket without versioning, and in a dry run.
         etag: Of the object, without quotes; None in a dry run.
-        transient: Whether the failure may be another one's fault than the file's.
+        outside: Whether the cause of the failure may lie outside of the file.
     """
 
     name: str
@@ -80,7 +87,7 @@ class Outcome:
     sha256: str | None = None
     version_id: str | None = None
     etag: str | None = None
-    transient: bool = False
+    outside: bool = False
 
     def image_id(self, bucket: str) -> str | None:
         """Of the object; None where there is none yet."""
@@ -118,7 +125,7 @@ class Uploader:
         """Upload a file, unless it is there.
 
         Raises:
-            ContractError: What would fail for every file: no credentials, no bucket, no permission.
+            ConfigError: What would fail for every file: no credentials, no permission.
         """
         for pause_s in (*PAUSES_S, None):
             try:
@@ -127,9 +134,13 @@ class Uploader:
                 return Outcome(image.key, FAILED, error.message)
             except OSError as error:
                 return Outcome(image.key, FAILED, f"cannot be read: {error.strerror or error}")
+            except ConfigError:
+                raise
+            except ContractError as error:
+                return Outcome(image.key, FAILED, str(error), outside=True)
             except TransientError as error:
                 if pause_s is None:
-                    return Outcome(image.key, FAILED, str(error), transient=True)
+                    return Outcome(image.key, FAILED, str(error), outside=True)
                 self._pause(pause_s)
         raise AssertionError("the last attempt returns")
 
@@ -197,8 +208,8 @@ class Uploader:
         if there["ContentLength"] != size:
             return False
         known = there.get("ChecksumSHA256", "")
-        # of an object that was uploaded in parts it is a checksum of checksums
-        if known and "-" not in known and there.get("ChecksumType") != "COMPOSITE":
+        # of an object in parts, which its ETag tells, it is a checksum of checksums
+        if known and "-" not in known and "-" not in there["ETag"]:
             return bool(base64.b64decode(known) == digest)
         return self._read_back(key, there) == digest
 
@@ -209,7 +220,7 @@ class Uploader:
         with translated("comparing an image that is there", needs=READ_NEEDS):
             answer = self._s3.get_object(Bucket=self._target.bucket, Key=key, **which)
             found = hashlib.sha256()
-            with answer["Body"] as body:
+            with contextlib.closing(answer["Body"]) as body:
                 for chunk in body.iter_chunks(_CHUNK_BYTES):
                     found.update(chunk)
         return found.digest()
