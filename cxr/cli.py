@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from cxr import (
     analyze_command,
+    archive_command,
     local_command,
     logs_command,
     models_command,
@@ -33,6 +34,7 @@ _COMMANDS: Final = (
     models_command,
     local_command,
     upload_command,
+    archive_command,
     status_command,
     redrive_command,
     logs_command,
@@ -53,6 +55,7 @@ examples:
   cxr models show                             the models and their operating points
   cxr local                                   the whole cloud on this machine
   cxr upload scans/ --local --wait            images into it, and their results
+  cxr archive plan s3://BUCKET/2019/          what an archive takes and costs
   cxr status                                  how a deployment is
   cxr web --results results/                  the page: upload, look, review
 

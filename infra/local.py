@@ -10,7 +10,6 @@ timeout is the one setting that may depart from the stack's, so that a retry can
 """
 
 import contextlib
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,8 +29,7 @@ from infra.local_template import (
     METRICS_NAMESPACE,
     PROCESSED_QUEUE,
     RESULTS_BUCKET,
-    STACK_NAME,
-    finish_bucket,
+    create_stack,
     function_name,
     local_template,
     log_group_name,
@@ -181,17 +179,10 @@ class EmbeddedCloud:
 
     def _deploy(self) -> None:
         """Create what the template says."""
-        cloudformation = self.client("cloudformation")
         template = local_template(
             model_set=self.model_set, visibility_seconds=self._settings.visibility_seconds
         )
-        cloudformation.create_stack(StackName=STACK_NAME, TemplateBody=json.dumps(template))
-        s3 = self.client("s3")
-        for resource in template["Resources"].values():
-            if resource["Type"] == "AWS::S3::Bucket":
-                finish_bucket(s3, resource["Properties"]["BucketName"], resource["Properties"])
-        (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
-        self.outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in stack["Outputs"]}
+        self.outputs = create_stack(self.client, template)
         self._sqs = self.client("sqs")
         self._processed_queue = self._sqs.get_queue_url(QueueName=PROCESSED_QUEUE)["QueueUrl"]
         self.resources = Resources(

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -97,15 +98,22 @@ class LocalArchive:
         return list(self._hosts)
 
     def run(
-        self, job: str, *, ran: int, store: Any, told: Callable[[Mapping[str, Any]], None]
+        self,
+        job: str,
+        *,
+        ran: int,
+        store: Any,
+        told: Callable[[Mapping[str, Any]], None],
+        beginning: Callable[[Mapping[str, Any]], None] = lambda request: None,
     ) -> str:
-        """Run a job to its end; its status.
+        """Run a job to its end; its status, `running` if `stop` came first.
 
         Args:
             job: Name; job.json is there.
             ran: Last wave that was run; 0 for a new job.
             store: Reads the waves (`lambdas.batch.job_store.S3JobStore`).
             told: Called with the planner's answer, and with each batch's.
+            beginning: Called with each batch before anything of it is done, in any thread.
 
         Raises:
             StorageUnavailableError: The planner could not be run.
@@ -122,19 +130,24 @@ class LocalArchive:
             ran = planned["wave"]
             requests = store.read_json(planned["items_key"])
             with ThreadPoolExecutor(len(self._hosts)) as pool:
-                for answer in pool.map(self._child, requests):
+                for answer in pool.map(partial(self._child, beginning), requests):
                     if answer is not None:
                         told(answer)
+            if self._stopping.is_set():  # what was not begun is not to be counted as dead
+                return "running"
 
     def stop(self) -> None:
         """Begin no further batch; those in hand are finished, and the job can be resumed."""
         self._stopping.set()
 
-    def _child(self, request: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        if self._stopping.is_set():
-            return None
+    def _child(
+        self, beginning: Callable[[Mapping[str, Any]], None], request: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
         host = self._idle.get()
         try:
+            if self._stopping.is_set():
+                return None
+            beginning(request)
             return self._invoke_again(host, {"request": request}, BATCH_SIZE)
         finally:
             self._idle.put(host)

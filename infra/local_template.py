@@ -5,9 +5,11 @@ without what nobody checks on one machine: keys, policies, roles, alarms. tests/
 together.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from infra.bulk import MAP_CONCURRENCY, bulk_output_names
 from infra.pipeline import (
     DEAD_LETTER_RETENTION_DAYS,
     INTAKE_PREFIX,
@@ -30,6 +32,9 @@ EVENT_BUS: Final = "default"
 METRICS_NAMESPACE: Final = f"{NAMESPACE}/local"
 PROCESSED_QUEUE: Final = f"{STACK_NAME}-processed"
 """Gets the events that images are done: how any other program would learn of it."""
+
+NO_STATE_MACHINE: Final = "none"
+"""Archive jobs are run by the command that starts them (`infra.local_archive`)."""
 
 _DAY_S: Final = 24 * 60 * 60
 
@@ -85,6 +90,15 @@ def local_template(*, model_set: str, visibility_seconds: int | None = None) -> 
         "ModelSet": model_set,
         "MetricsNamespace": METRICS_NAMESPACE,
     }
+    outputs |= {
+        "ArchiveStateMachine": NO_STATE_MACHINE,
+        "ArchiveArchitecture": "x86_64",
+        "ArchiveConcurrency": str(MAP_CONCURRENCY),
+        "BatchFunction": f"{STACK_NAME}-batch",
+        "BatchLogGroup": f"/aws/lambda/{STACK_NAME}-batch",
+        "PlannerFunction": f"{STACK_NAME}-planner",
+        "PlannerLogGroup": f"/aws/lambda/{STACK_NAME}-planner",
+    }
     for stage in STAGES:
         name = stage.name.capitalize()
         resources |= _stage_resources(stage, visibility_seconds)
@@ -94,15 +108,31 @@ def local_template(*, model_set: str, visibility_seconds: int | None = None) -> 
             f"{name}Function": function_name(stage.name),
             f"{name}LogGroup": {"Ref": f"{name}LogGroup"},
         }
-    if set(outputs) != set(output_names()):
+    if differing := set(outputs) ^ {*output_names(), *bulk_output_names()}:
         raise ContractError(
-            "infra/local_template.py and pipeline.output_names differ in "
-            + ", ".join(sorted(set(outputs) ^ set(output_names())))
+            "infra/local_template.py differs from pipeline.output_names and bulk_output_names in "
+            + ", ".join(sorted(differing))
         )
     return {
         "Resources": resources,
         "Outputs": {name: {"Value": value} for name, value in outputs.items()},
     }
+
+
+def create_stack(client: Callable[[str], Any], template: Mapping[str, Any]) -> dict[str, str]:
+    """Create all that a template says; the stack's outputs.
+
+    Args:
+        client: Makes a client of the embedded cloud, by the name of a service.
+        template: Of `local_template`.
+    """
+    cloudformation, s3 = client("cloudformation"), client("s3")
+    cloudformation.create_stack(StackName=STACK_NAME, TemplateBody=json.dumps(template))
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::S3::Bucket":
+            finish_bucket(s3, resource["Properties"]["BucketName"], resource["Properties"])
+    (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    return {entry["OutputKey"]: entry["OutputValue"] for entry in stack["Outputs"]}
 
 
 def finish_bucket(s3: Any, name: str, properties: Mapping[str, Any]) -> None:

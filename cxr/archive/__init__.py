@@ -1,0 +1,1 @@
+"""Archive jobs: planned, begun, followed, gone on with and summed up."""
