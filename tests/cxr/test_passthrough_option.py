@@ -25,6 +25,7 @@ def analyze(tmp_path: Path, tiny_models_folder: Path, capsys: pytest.CaptureFixt
     return run
 
 
+@pytest.mark.slow
 def test_attributes_are_carried_while_they_are_asked_for(analyze):
     assert analyze()[:2] == (0, {})
     assert analyze("--passthrough", "AccessionNumber", "--force")[:2] == (

@@ -1,6 +1,8 @@
 """The lake in the stack: the tables of `lambdas.lake`, filled every night by leave of few."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,12 +12,12 @@ from lambdas.lake.step import LakeSettings, parse_request
 from lambdas.lake.tables import FINDINGS, RECORDS
 from tests.infra.alone import synthesise_alone
 from tests.infra.synthesis import Template, listed, of_type, plain, require_cdk, statements
-from tests.infra.test_stack_checks import lint
 
 DATABASE = "cxr_batch_dev"
 
 
-def synthesised(folder, models, *, with_keys: bool = False) -> Template:
+def with_keys(folder: Path, models: Path) -> Template:
+    """The construct alone, where keys are asked for."""
     require_cdk()
     from infra.data_key import DataKey
     from infra.images import stage_context
@@ -24,7 +26,7 @@ def synthesised(folder, models, *, with_keys: bool = False) -> Template:
 
     settings = load_settings("dev")
 
-    def make(stack: object) -> None:
+    def make(stack: Any) -> None:
         key = DataKey(stack, "Data", keep_data=False).key
         Lake(
             stack,
@@ -33,18 +35,10 @@ def synthesised(folder, models, *, with_keys: bool = False) -> Template:
             results=Storage(stack, "Storage", settings=settings, key=key).results,
             context=stage_context("lake", models=models, out=folder / "contexts"),
             key=key,
-            with_keys=with_keys,
+            with_keys=True,
         )
 
-    made = synthesise_alone(folder / "cdk.out", make)
-    (path,) = made.folder.glob("*.template.json")
-    assert lint(path) == []
-    return made.template
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, tiny_models_folder) -> Template:
-    return synthesised(tmp_path_factory.mktemp("lake"), tiny_models_folder)
+    return synthesise_alone(folder / "cdk.out", make).template
 
 
 def tables(template: Template) -> dict[str, dict]:
@@ -66,8 +60,9 @@ def test_tables_have_the_columns_of_the_files_each_with_its_meaning(template, ta
     )
 
 
+@pytest.mark.slow
 def test_columns_that_may_identify_are_declared_only_if_asked_for(tmp_path, tiny_models_folder):
-    asked = tables(synthesised(tmp_path, tiny_models_folder, with_keys=True))["records"]
+    asked = tables(with_keys(tmp_path, tiny_models_folder))["records"]
     names = {each["Name"] for each in asked["StorageDescriptor"]["Columns"]}
     assert {"source_key", "source_tags"} <= names
 
@@ -126,7 +121,7 @@ def test_the_function_may_do_what_it_does_and_nothing_else(template):
 
 
 def test_the_functions_settings_are_those_it_reads(template):
-    (function,) = of_type(template, "AWS::Lambda::Function").values()
+    function = of_type(template, "AWS::Lambda::Function")["LakeFunction"]
     environment = plain(function["Environment"]["Variables"])
     assert LakeSettings.from_env(environment) == LakeSettings(
         "<StorageResults>", DATABASE, with_keys=False
@@ -136,11 +131,11 @@ def test_the_functions_settings_are_those_it_reads(template):
 def test_the_last_days_are_compacted_every_night(template):
     from datetime import date
 
-    (rule,) = of_type(template, "AWS::Events::Rule").values()
+    rule = of_type(template, "AWS::Events::Rule")["LakeNightly"]
     assert rule["ScheduleExpression"].startswith("cron(")
     (target,) = rule["Targets"]
     scope = parse_request(json.loads(target["Input"]), today=date(2026, 2, 10))
     assert (scope.part, scope.since) == (None, date(2026, 2, 8))
-    (permission,) = of_type(template, "AWS::Lambda::Permission").values()
+    permission = of_type(template, "AWS::Lambda::Permission")["LakeNightlyMayCall"]
     assert plain(permission["SourceArn"]) == "<LakeNightly.Arn>"
     assert permission["Principal"] == "events.amazonaws.com"

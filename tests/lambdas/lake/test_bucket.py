@@ -57,10 +57,10 @@ def download(s3: Any, folder: Path) -> Path:
 
 
 def test_every_record_is_in_one_part_and_its_row_says_where_it_lies(s3, tmp_path):
-    made = [record(number) for number in range(60)]
+    made = [record(number) for number in range(24)]
     put(s3, *made)
     done = compact_all(s3)
-    assert sum(each.records for each in done) == 60
+    assert sum(each.records for each in done) == 24
     found = ask(download(s3, tmp_path), "SELECT image_id, record_uri FROM records ORDER BY 1")
     assert found == sorted(
         (each["image_id"], f"s3://{BUCKET}/results/{MODEL_SET}/{each['image_id']}/record.json")
@@ -69,13 +69,13 @@ def test_every_record_is_in_one_part_and_its_row_says_where_it_lies(s3, tmp_path
 
 
 def test_compacting_again_replaces(s3, tmp_path):
-    put(s3, *(record(number) for number in range(20)))
+    put(s3, *(record(number) for number in range(10)))
     compact_all(s3)
     compact_all(s3)
     (counts,) = ask(
         download(s3, tmp_path), "SELECT count(*), count(DISTINCT image_id) FROM records"
     )
-    assert counts == (20, 20)
+    assert counts == (10, 10)
 
 
 def test_model_sets_stand_side_by_side(s3, tmp_path):

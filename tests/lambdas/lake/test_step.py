@@ -23,34 +23,37 @@ from tests.lambdas.lake.cases import KEY, OTHER_MODEL_SET, record
 
 BUCKET = "the-results"
 DATABASE = "trial"
+IMAGES = 12
 TODAY = date(2026, 2, 10)
 
 
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws():
-        yield
+@pytest.fixture(scope="module")
+def aws() -> Iterator[None]:
+    """One for all: compacting again changes nothing, which is the point."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        with mock_aws():
+            yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def s3(aws: None) -> Any:
     client = boto3.client("s3")
     client.create_bucket(Bucket=BUCKET)
-    for made in (*(record(number) for number in range(30)), record(0, model_set=OTHER_MODEL_SET)):
+    for made in (*map(record, range(IMAGES)), record(0, model_set=OTHER_MODEL_SET)):
         key = f"results/{made['model_set']}/{made['image_id']}/record.json"
         client.put_object(Bucket=BUCKET, Key=key, Body=to_json(made))
     return client
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def glue(aws: None) -> Any:
     client = boto3.client("glue")
     client.create_database(DatabaseInput={"Name": DATABASE})
     keys = [{"Name": "model_set", "Type": "string"}, {"Name": "date", "Type": "date"}]
-    for table in ("records", "findings"):
+    for table in ("records", "findings", "many"):
         client.create_table(
             DatabaseName=DATABASE, TableInput={"Name": table, "PartitionKeys": keys}
         )
@@ -111,14 +114,14 @@ def test_settings_are_checked_together():
 
 def test_all_parts_together_hold_every_record_of_every_model_set(s3, glue):
     counts = compact_every_part(s3, glue)
-    assert sum(each["records"] for each in counts) == 31
+    assert sum(each["records"] for each in counts) == IMAGES + 1
     assert sum(each["unreadable"] for each in counts) == 0
 
 
 def test_without_a_part_all_are_compacted_one_after_the_other(s3, glue):
     settings = LakeSettings(BUCKET, DATABASE, with_keys=False)
     counts = compact_results(Scope(), settings=settings, s3=s3, glue=glue)
-    assert (counts["records"], counts["findings"]) == (31, 62)
+    assert (counts["records"], counts["findings"]) == (IMAGES + 1, 2 * (IMAGES + 1))
     assert len(partitions(glue, "records")) == 2
 
 
@@ -141,10 +144,10 @@ def test_without_a_catalogue_none_is_told(s3):
 def test_more_partitions_than_one_call_takes_are_told_in_several(glue):
     days = [(MODEL_SET, date.fromordinal(TODAY.toordinal() + day)) for day in range(230)]
     register_partitions(
-        glue, database=DATABASE, table="records", location="s3://b/lake/records/", partitions=days
+        glue, database=DATABASE, table="many", location="s3://b/lake/many/", partitions=days
     )
     paginator = glue.get_paginator("get_partitions")
-    pages = paginator.paginate(DatabaseName=DATABASE, TableName="records")
+    pages = paginator.paginate(DatabaseName=DATABASE, TableName="many")
     assert sum(len(page["Partitions"]) for page in pages) == 230
 
 
@@ -178,9 +181,9 @@ def test_the_function_compacts_and_logs_counts_and_no_key(s3, glue, handler):
     stream = io.StringIO()
     telemetry.logger.handlers[0].setStream(stream)  # it holds the stdout of its import
     answers = [handler({"part": part}, None) for part in PARTS]
-    assert sum(answer["records"] for answer in answers) == 31
+    assert sum(answer["records"] for answer in answers) == IMAGES + 1
     logs = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert sum(line["records"] for line in logs) == 31
+    assert sum(line["records"] for line in logs) == IMAGES + 1
     assert "SMITH" not in json.dumps([answers, logs])
     assert KEY.startswith("images/SMITH")  # so that the line above means something
 
