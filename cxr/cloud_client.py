@@ -118,7 +118,7 @@ class CloudClient:
     def _submitted(self, image: Image, outcome: Outcome) -> Submitted:
         image_id = outcome.image_id(self._intake[0]) if self._intake else None
         if outcome.state == FAILED or image_id is None:
-            kind = StorageUnavailableError if outcome.transient else InvalidRequestError
+            kind = StorageUnavailableError if outcome.outside else InvalidRequestError
             raise kind(f"{shown(image.path)} was not uploaded: {outcome.reason}")
         return Submitted(image.path, image_id)
 
