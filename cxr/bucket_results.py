@@ -2,17 +2,18 @@
 
     s3://BUCKET[/PREFIX]/results/<model set>/<image id>/record.json, report.pdf, … review.json
 
-boto3 is imported when a bucket is first asked: the command line needs none. AWS_ENDPOINT_URL names
-another S3, such as the embedded cloud.
+AWS_ENDPOINT_URL names another S3, such as the embedded cloud.
 """
 
 import functools
+import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from cxr import reviews
+from cxr.aws import ENDPOINT_VARIABLE, Cloud, error_code, translated
 from cxr.keys import REVIEW_FILE
 from cxr.results import Result
 from cxr.reviews import Review
@@ -24,7 +25,7 @@ from cxr.stored_results import (
     conflict,
     parse_row,
 )
-from lambdas.shared.errors import ConfigError, InvalidRequestError, StorageUnavailableError
+from lambdas.shared.errors import InvalidRequestError, StorageUnavailableError
 from lambdas.shared.records import RECORD_FILE, RESULTS_PREFIX, Record
 
 SCHEME: Final = "s3://"
@@ -34,7 +35,7 @@ MAX_LISTED: Final = 5_000
 
 _READERS: Final = 32
 
-_ABSENT: Final = frozenset({"NoSuchKey", "404"})
+_ABSENT: Final = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
 _CHANGED: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 
 
@@ -102,25 +103,26 @@ class BucketResults:
     def save_review(self, folder: str, review: Review, *, tag: str | None) -> None:
         """Write a review over the one with this tag."""
         condition = {"IfMatch": tag} if tag is not None else {"IfNoneMatch": "*"}
-        try:
-            s3_client().put_object(
-                Bucket=self.bucket,
-                Key=self._key(folder, REVIEW_FILE),
-                Body=reviews.to_json(review),
-                ContentType="application/json",
-                **condition,
-            )
-        except Exception as error:
-            # a review that is gone was changed as well: there is nothing left to match
-            if error_code(error) in _CHANGED | _ABSENT:
-                raise conflict() from None
-            raise unavailable(error) from None
+        with translated("saving the review", needs="s3:PutObject"):
+            try:
+                s3_client().put_object(
+                    Bucket=self.bucket,
+                    Key=self._key(folder, REVIEW_FILE),
+                    Body=reviews.to_json(review),
+                    ContentType="application/json",
+                    **condition,
+                )
+            except Exception as error:
+                # a review that is gone was changed as well: there is nothing left to match
+                if error_code(error) in _CHANGED | _ABSENT:
+                    raise conflict() from None
+                raise
 
     def _objects(self) -> tuple[dict[str, tuple[str, Any]], set[str]]:
         """ETag and time of each record by folder, and the folders that have a review."""
         records: dict[str, tuple[str, Any]] = {}
         reviewed: set[str] = set()
-        try:
+        with translated("listing the results", needs="s3:ListBucket"):
             pages = s3_client().get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix):
                 for item in page.get("Contents", ()):
@@ -129,8 +131,6 @@ class BucketResults:
                         records[folder] = (item["ETag"], item["LastModified"])
                     elif name == REVIEW_FILE:
                         reviewed.add(folder)
-        except Exception as error:
-            raise unavailable(error) from None
         return records, reviewed
 
     def _parse(self, folder: str) -> Result | None:
@@ -150,43 +150,20 @@ def get_object(
     """Content and ETag of an object; None where there is none, or more than `most_bytes`.
 
     Raises:
-        StorageUnavailableError: It cannot be read. The key, which may name a patient, is not said.
+        CxrError: It cannot be read. The key, which may name a patient, is not said.
     """
     options: Mapping[str, str] = {"VersionId": version} if version else {}
-    try:
-        answer = s3_client().get_object(Bucket=bucket, Key=key, **options)
+    with translated("reading from the bucket", needs="s3:GetObject"):
+        try:
+            answer = s3_client().get_object(Bucket=bucket, Key=key, **options)
+        except Exception as error:
+            if error_code(error) in _ABSENT:
+                return None
+            raise
         if most_bytes is not None and answer["ContentLength"] > most_bytes:
             answer["Body"].close()
             return None
         return answer["Body"].read(), answer["ETag"]
-    except Exception as error:
-        if error_code(error) in _ABSENT:
-            return None
-        raise unavailable(error) from None
-
-
-def error_code(error: Exception) -> str:
-    """What S3 calls the error; empty for one that never reached S3.
-
-    Raises:
-        Exception: The error itself, where it is none of botocore's.
-    """
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", ""))
-    if isinstance(error, BotoCoreError):
-        return ""
-    raise error
-
-
-def unavailable(error: Exception) -> StorageUnavailableError:
-    """An error for people; botocore's own text may hold the key."""
-    reason = error_code(error) or type(error).__name__
-    return StorageUnavailableError(
-        f"the bucket of results cannot be used: {reason}; check its name, the region, "
-        "AWS_ENDPOINT_URL, and that s3:ListBucket, s3:GetObject and s3:PutObject are allowed there"
-    )
 
 
 @functools.cache
@@ -194,15 +171,6 @@ def s3_client() -> Any:
     """One client for the process.
 
     Raises:
-        ConfigError: boto3 is not installed.
+        ConfigError: boto3, a region or a profile is missing.
     """
-    try:
-        import boto3
-    except ImportError as error:
-        raise ConfigError(
-            "results in a bucket need boto3; install it with: pip install -e '.[web]'"
-        ) from error
-    from botocore.config import Config
-
-    config = Config(retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=_READERS)
-    return boto3.client("s3", config=config)
+    return Cloud(os.environ.get(ENDPOINT_VARIABLE) or None).client("s3", connections=_READERS)

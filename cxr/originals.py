@@ -29,7 +29,7 @@ class Originals:
         """The bytes that a record is about; None where they cannot be found.
 
         Raises:
-            StorageUnavailableError: The bucket of the image cannot be read.
+            CxrError: The bucket of the image cannot be read.
         """
         source = record["source"]
         if source["bucket"] is None:

@@ -7,6 +7,7 @@ tracebacks, which could hold names.
 
 import argparse
 import os
+import socket
 import sys
 import threading
 import time
@@ -103,6 +104,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(
             f"the page needs streamlit, which is not installed: {_INSTALL}"
         ) from error
+    _check_port(options.host, options.port)
     return _serve(settings, host=options.host, port=options.port, browser=not options.no_browser)
 
 
@@ -134,6 +136,23 @@ def streamlit_options(*, host: str, port: int) -> dict[str, str | tuple[str, ...
     }
     options |= {f"theme.light.{name}": value for name, value in _LIGHT.items()}
     return options | {f"theme.dark.{name}": value for name, value in _DARK.items()}
+
+
+def _check_port(host: str, port: int) -> None:
+    from lambdas.shared.errors import InvalidRequestError
+
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise InvalidRequestError(
+            f"the page cannot answer on {host}, port {port}: {error.strerror or error}; name "
+            "another with --port, or --host"
+        ) from error
 
 
 def _serve(settings: "Settings", *, host: str, port: int, browser: bool) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from cxr.web.engine import LOWEST_SCORE, Analysed, Engine
 from cxr.web.markup import block, markdown, short, text
 from cxr.web.session import MOST_IMAGES, Images, Waiting, session_images
 from cxr.web.settings import Settings
+from cxr.web.uploads import take_bytes
 from lambdas.report.words import compare_numbers
 from lambdas.shared.errors import CxrError
 from lambdas.shared.limits import MAX_FILE_BYTES, MIB
@@ -79,8 +81,8 @@ def _uploads(images: Images) -> None:
 
     def taken() -> None:
         files = st.session_state[key] or []
-        images.ask(Waiting(file.name, file.getvalue) for file in files)
-        images.uploads += 1  # an empty uploader, which also lets go of the files
+        images.ask(Waiting(file.name, partial(take_bytes, file)) for file in files)
+        images.uploads += 1  # an empty uploader
 
     st.file_uploader(
         "Add radiographs",

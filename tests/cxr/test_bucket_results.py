@@ -9,7 +9,7 @@ from cxr.bucket_results import BucketResults
 from cxr.originals import Originals
 from cxr.result_places import open_store
 from cxr.reviews import ReviewConflictError, version_of
-from lambdas.shared.errors import InvalidRequestError, StorageUnavailableError
+from lambdas.shared.errors import ContractError, InvalidRequestError, StorageUnavailableError
 from tests.cxr.results_bucket import BUCKET, put
 from tests.cxr.review_examples import record, review, revision
 
@@ -80,11 +80,11 @@ def test_reviews_are_saved_on_the_version_that_was_seen(s3: Any) -> None:
     assert [row.reviewed for row in store.listing().results] == [True]
 
 
-def test_errors_say_what_to_check_and_no_key(s3: Any) -> None:
+def test_errors_say_what_happened_and_no_key(s3: Any) -> None:
     store = BucketResults("s3://no-such-bucket")
-    with pytest.raises(StorageUnavailableError, match="NoSuchBucket; check its name"):
+    with pytest.raises(ContractError, match="listing the results: it does not exist"):
         store.listing()
-    with pytest.raises(StorageUnavailableError) as caught:
+    with pytest.raises(ContractError) as caught:
         store.file("SMITH^JOHN", "record.json")
     assert "SMITH" not in str(caught.value)
 

@@ -98,13 +98,22 @@ def test_page_opens_no_connection_and_leaves_nothing(
     assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.slow
-def test_port_that_is_taken_is_said(tiny_models_folder: Path, tmp_path: Path) -> None:
-    with served(f"--models={tiny_models_folder}", log=tmp_path / "first") as url:
-        port = url.rpartition(":")[2]
-        with (
-            pytest.raises(AssertionError, match="the server ended"),
-            served(f"--models={tiny_models_folder}", f"--port={port}", log=tmp_path / "second"),
-        ):
-            pass
-    assert port in (tmp_path / "second").read_text()
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_port_that_is_taken_is_said(
+    host: str, tiny_models_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as other:
+        other.bind((host, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        arguments = ["--models", str(tiny_models_folder), "--host", host, "--port", str(port)]
+        assert main(["web", *arguments]) == 2
+    assert f"port {port}: Address already in use; name another" in capsys.readouterr().err
+
+
+def test_address_of_another_machine_is_said(
+    tiny_models_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--models", str(tiny_models_folder), "--host", "192.0.2.1"]  # RFC 5737
+    assert main(["web", *arguments]) == 2
+    assert "the page cannot answer on 192.0.2.1" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from tests.cxr.web.conftest import Open, bright, dark, lateral, upload, words
 
@@ -34,6 +35,21 @@ def test_uploader_is_empty_again_and_holds_no_file(page: Open) -> None:
     assert at.file_uploader[0].value == []
     images = at.session_state["images"]
     assert images.waiting == []
+
+
+def test_uploaded_bytes_are_gone_once_they_are_taken(
+    page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+    remove = MemoryUploadedFileManager.remove_file
+
+    def counting(manager: MemoryUploadedFileManager, session_id: str, file_id: str) -> None:
+        remove(manager, session_id, file_id)
+        left.append(len(manager.file_storage[session_id]))
+
+    monkeypatch.setattr(MemoryUploadedFileManager, "remove_file", counting)
+    upload(page(), ("1.png", bright(1)), ("2.png", bright(2)))
+    assert left == [1, 0]
 
 
 def test_many_files_become_a_worklist(page: Open) -> None:
