@@ -17,7 +17,7 @@ import os
 import resource
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -25,7 +25,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from infra.local_gate import Gate
+from infra.local_gate import Application, Gate
 from lambdas.shared.errors import ConfigError
 
 HOST: Final = "127.0.0.1"
@@ -40,6 +40,8 @@ ACCESS_KEY: Final = "local"
 
 OPEN_FILES: Final = 65_536
 """Asked for, up to what the system allows."""
+
+Wrap = Callable[[Application], Application]
 
 _POLL_S: Final = 0.05
 """How soon the server notices that it is to end."""
@@ -83,12 +85,14 @@ class LocalServer:
 
     Args:
         port: To listen on; 0 for any.
+        wrap: Given moto's application (WSGI), returns the one to serve; for trials.
 
     Attributes:
         endpoint: URL of all services.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, wrap: Wrap = lambda application: application) -> None:
+        self._wrap = wrap
         self._socket = _listen(port)
         self.endpoint = f"http://{HOST}:{self._socket.getsockname()[1]}"
         self._stack = contextlib.ExitStack()
@@ -98,7 +102,7 @@ class LocalServer:
         """Serve from a thread."""
         with self._stack:
             self._stack.enter_context(_many_open_files())
-            server = self._stack.enter_context(_mended_server(self._socket))
+            server = self._stack.enter_context(_mended_server(self._socket, self._wrap))
             self._stack.callback(server.server_close)
             thread = threading.Thread(
                 target=server.serve_forever, args=(_POLL_S,), daemon=True, name="moto"
@@ -139,7 +143,7 @@ def _listen(port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _mended_server(listener: socket.socket) -> Iterator[Any]:
+def _mended_server(listener: socket.socket, wrap: Wrap) -> Iterator[Any]:
     """moto's application behind the gate, its faults put right; all data is new."""
     from moto.moto_api._internal.models import moto_api_backend
     from moto.moto_server import werkzeug_app
@@ -156,7 +160,7 @@ def _mended_server(listener: socket.socket) -> Iterator[Any]:
 
     port = listener.getsockname()[1]
     gate = Gate(
-        werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app),
+        wrap(werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)),
         hosts=frozenset({f"{HOST}:{port}", f"localhost:{port}"}),
     )
     wait_for_messages = Queue.wait_for_messages

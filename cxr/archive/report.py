@@ -36,6 +36,7 @@ class WaveSum:
         tally: Counts.
         billed_ms: Of the batches that told theirs.
         usd: Metered, planning left out.
+        died_usd: Of that, what died batches are charged: their worst.
         seconds: From its planning to its last outcome.
         peak_memory_mb: Most of its functions' processes.
     """
@@ -46,6 +47,7 @@ class WaveSum:
     tally: Tally = field(default_factory=Tally)
     billed_ms: int = 0
     usd: float = 0.0
+    died_usd: float = 0.0
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
 
@@ -56,7 +58,9 @@ class WaveSum:
         self.tally = add(self.tally, outcome)
         self.billed_ms += outcome.billed_ms
         told = None if outcome.died else outcome
-        self.usd += metered_usd(job, told, max(1, outcome.images))
+        usd = metered_usd(job, told, max(1, outcome.images))
+        self.usd += usd
+        self.died_usd += usd if outcome.died else 0.0
         self.peak_memory_mb = max(self.peak_memory_mb, outcome.peak_memory_mb)
 
 
@@ -227,6 +231,7 @@ def as_json(report: JobReport, *, keys: bool = True) -> dict[str, Any]:
                 "failed": wave.tally.failed,
                 "billed_ms": wave.billed_ms,
                 "usd": round(wave.usd, 6),
+                "died_usd": round(wave.died_usd, 6),
                 "seconds": round(wave.seconds, 1),
                 "peak_memory_mb": wave.peak_memory_mb,
             }
