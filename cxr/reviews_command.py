@@ -79,7 +79,8 @@ def export_command(options: argparse.Namespace) -> int:
     if not summary.exported:
         sys.stderr.write("no review was exported\n")
         return INCOMPLETE
-    sys.stdout.write(f"{summary.exported} reviewed images in {shown(out)}\n")
+    images = "image" if summary.exported == 1 else "images"
+    sys.stdout.write(f"{summary.exported} reviewed {images} in {shown(out)}\n")
     sys.stdout.write(f"python -m training.prepare --data {shown(out)} --out prepared\n")
     return INCOMPLETE if summary.left_out else 0
 

@@ -93,11 +93,12 @@ def _counts(rows: Sequence[StoredResult], listing: Listing) -> None:
     kinds = [row.result.kind for row in rows]
     told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in (ABNORMAL, NORMAL, REJECTED))
     every = "" if len(rows) == len(listing.results) else f" of {len(listing.results)}"
-    sentences = [f"{len(rows)}{every} results: {told}."]
+    results = "result" if len(listing.results) == 1 else "results"
+    sentences = [f"{len(rows)}{every} {results}: {told}."]
     if listing.left_out:
         sentences.append(f"{listing.left_out} older ones are not listed.")
     if listing.unreadable:
-        sentences.append(f"{listing.unreadable} files called record.json are no records.")
+        sentences.append(f"Called record.json, but no record: {listing.unreadable}.")
     sentences.append("Tick a row to open it.")
     block(f"<p>{text(' '.join(sentences))}</p>")
 

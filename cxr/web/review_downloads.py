@@ -74,7 +74,7 @@ def _show_prepared(summary: ExportSummary, content: bytes) -> None:
         block("<p>No review could be exported.</p>")
         return
     st.download_button(
-        f"Download {summary.exported} reviewed images (ZIP)",
+        f"Download (ZIP, {summary.exported} reviewed)",
         data=content,
         file_name="reviews.zip",
         mime="application/zip",

@@ -179,7 +179,7 @@ def test_command_exports_a_folder(
     assert main([*command, "--out", str(tmp_path / "out")]) == 1
     printed = capsys.readouterr()
     assert printed.err == "left out: half.png: the triage not judged\n"
-    assert "1 reviewed images in" in printed.out
+    assert "1 reviewed image in" in printed.out
     (study,) = loaded(tmp_path).values()
     assert study.labels == {"Cardiomegaly", "Pleural effusion"}
     assert main([*command, "--out", str(tmp_path / "out")]) == 2

@@ -124,7 +124,7 @@ def test_damaged_record_is_counted_and_not_opened(page: Open, results: Path) -> 
     at = results_page(page, f"--results={results}")
     (results / KEYS[1] / "record.json").write_bytes(b'{"schema_version": "1.0"}')
     at.run()
-    assert "1 files called record.json are no records" in words(at)
+    assert "Called record.json, but no record: 1." in words(at)
     at = opened(at, results, KEYS[1])
     assert "this record.json breaks its schema" in words(at)
     at.button(key="back-from-error").click().run()

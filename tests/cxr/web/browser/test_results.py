@@ -58,7 +58,7 @@ def test_review_with_a_moved_and_a_new_box(visit: Visit, images: Path, kept: Pat
     assert list(added.values()) == pytest.approx([0.2, 0.3, 0.3, 0.5], abs=0.01)
 
     page.get_by_text("Results", exact=True).click()
-    page.get_by_text("1 results: 1 abnormal").wait_for()
+    page.get_by_text("1 result: 1 abnormal").wait_for()
     page.screenshot(path=SCREENSHOTS / "results-laptop-light.png")
 
 
