@@ -16,6 +16,37 @@ SHARED_DATA = Path(os.environ.get("CXR_TEST_DATA", REPOSITORY.parent / "shared" 
 """Real radiographs and DICOM files kept beside the checkout, never in it."""
 
 
+SECONDS_EACH = (
+    "containers/",
+    "cxr/archive/",
+    "cxr/cloud/",
+    "cxr/test_client",
+    "cxr/test_local_command",
+    "cxr/test_web_command",
+    "cxr/web/",
+    "infra/test_archive_",
+    "infra/test_build_images",
+    "infra/test_deployed_template",
+    "infra/test_function_host",
+    "infra/test_lake",
+    "infra/test_local",
+    "infra/test_notice",
+    "infra/test_runtime_api",
+    "infra/test_stack_",
+    "lambdas/batch/test_batch_handlers",
+    "lambdas/lake/test_step",
+    "lambdas/test_handlers",
+)
+"""Beginnings of the paths of tests that start processes, servers or pages, or synthesise the stack:
+one by one they are quick, all together they would take `make check` far beyond its minute."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(REPOSITORY / "tests").as_posix().startswith(SECONDS_EACH):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
