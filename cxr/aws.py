@@ -61,6 +61,11 @@ _DENIED: Final = frozenset(
         "Forbidden",
     }
 )
+_ABSENT: Final = {
+    "NoSuchBucket": "bucket",
+    "AWS.SimpleQueueService.NonExistentQueue": "queue",
+    "QueueDoesNotExist": "queue",
+}
 _SLOW_DOWN: Final = frozenset({"SlowDown", "RequestLimitExceeded", "LimitExceededException"})
 _BUSY: Final = frozenset(
     {"RequestTimeout", "OperationAborted", "InternalError", "InternalFailure", "ServiceUnavailable"}
@@ -225,8 +230,11 @@ def _answered(error: Any, doing: str, needs: str) -> CxrError:
     if code in _DENIED:
         allowed = f"; your role needs {needs}" if needs else ""
         return ConfigError(f"{doing}: access denied ({error.operation_name}){allowed}")
-    if code in ("NoSuchBucket", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"):
-        return ContractError(f"{doing}: it does not exist ({code}); was the stack deleted?")
+    if code in _ABSENT:
+        return ContractError(
+            f"{doing}: the {_ABSENT[code]} does not exist; check its name, and whether the stack "
+            "still stands"
+        )
     if status == 429 or "Throttl" in code or code in _SLOW_DOWN:
         return ThrottledError(f"{doing}: AWS asks to slow down ({code}); try again in a minute")
     if status >= 500 or code in _BUSY:

@@ -53,7 +53,7 @@ def answered(code: str, status: int = 400, text: str = "images/SMITH^JOHN.dcm") 
         (answered("SlowDown", 503), ThrottledError, "asks to slow down"),
         (answered("ThrottlingException"), ThrottledError, "asks to slow down"),
         (answered("InternalError", 500), StorageUnavailableError, "AWS answers InternalError"),
-        (answered("NoSuchBucket", 404), ContractError, "does not exist"),
+        (answered("NoSuchBucket", 404), ContractError, "the bucket does not exist; check its name"),
         (answered("Surprise"), ContractError, "AWS answers Surprise to GetObject"),
     ],
     ids=lambda value: getattr(value, "response", {}).get("Error", {}).get("Code", ""),
