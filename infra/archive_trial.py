@@ -77,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, default=REPOSITORY / "models" / "demo")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--poison", type=int, default=2, help="images that kill")
-    parser.add_argument("--kills-per-minute", type=float, default=2.0)
-    parser.add_argument("--interruptions-per-minute", type=float, default=1.0)
+    parser.add_argument("--kills-per-minute", type=float, default=1.0)
+    parser.add_argument("--interruptions-per-minute", type=float, default=0.5)
     parser.add_argument(
         "--no-faults", dest="faults", action="store_false", help="an undisturbed job, to compare"
     )

@@ -57,8 +57,8 @@ class ArchiveTrialSettings:
     models: Path
     seed: int = 1
     poison: int = 2
-    kills_per_minute: float = 2.0
-    interruptions_per_minute: float = 1.0
+    kills_per_minute: float = 1.0
+    interruptions_per_minute: float = 0.5
     faults: bool = True
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from lambdas.shared.errors import ConfigError
 
-LONGEST_PX: Final = 1024
-"""A usual film has four times as many pixels a side; two thousand of those would not fit memory."""
+LONGEST_PX: Final = 640
+"""A usual film has six times as many pixels a side; two thousand of those would not fit memory."""
 
 CORRUPT: Final = 0.1
 
