@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --custom-compile-co
 ENV ?= dev
 CDK := npx --yes aws-cdk@2.1148.1
 
-.PHONY: help demo web local trial-local check test demo-models synth bootstrap deploy destroy lock images images-trial format clean
+.PHONY: help demo web local trial-local trial-archive rate-archive check test demo-models synth bootstrap deploy destroy lock images images-trial format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/'
@@ -27,6 +27,12 @@ local: .venv/local $(DEMO)/images/README.txt  ## the whole cloud on this machine
 
 trial-local: .venv/local $(DEMO)/images/README.txt  ## 500 images through it, with duplicates, delays and killed workers
 	$(BIN)/python -m infra.local_trial --images 500 --seed 1 --from $(DEMO)/images
+
+trial-archive: .venv/local $(DEMO)/images/README.txt  ## an archive job of 2,000 images with throttling, killed processes, interruptions
+	$(BIN)/python -m infra.archive_trial --images 2000 --seed 1 --from $(DEMO)/images
+
+rate-archive: .venv/local $(DEMO)/images/README.txt  ## the batch function against the three stages, and its memory
+	$(BIN)/python -m infra.batch_rate --images 2000 --stage-images 200 --from $(DEMO)/images
 
 check: .venv/dev  ## lint, types, fast tests: under a minute
 	$(BIN)/ruff check .
