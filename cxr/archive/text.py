@@ -84,7 +84,8 @@ def _plan_notes(plan: Plan) -> Sequence[str]:
     job, expected = plan.job, plan.estimate
     notes = [
         f"From {expected.image_ms:.0f} ms of a batch function an image, measured "
-        f"{expected.measured}; prices of {job.prices.dated}. {NOT_METERED}"
+        f"{expected.measured}; prices of {job.prices.dated}. Requests to S3 are metered as if each "
+        f"were sent twice. {NOT_METERED}"
     ]
     if plan.place.name == "local":
         notes.append("On this machine it costs nothing; the figures are what AWS would meter.")
