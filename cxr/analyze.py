@@ -3,7 +3,6 @@
 models → images → --out locked → what is left to do → workers → index.html and summary.csv
 """
 
-import contextlib
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ from cxr.interruption import FINISH, Interruption
 from cxr.keys import INDEX_FILE, SUMMARY_FILE, check_distinct, result_folder
 from cxr.machine import worker_count
 from cxr.output_folder import OutputFolder
-from cxr.progress import FAILED, ProgressDisplay, progress_display
+from cxr.progress import FAILED, ProgressDisplay, looking, progress_display
 from cxr.reference_table import read_references
 from cxr.results import Result
 from cxr.resume import Plan, clear_other_models, plan_run, read_results
@@ -105,13 +104,13 @@ def analyze(
     check_libraries(options.formats)
     references = _references(options)
     analyser = make_analyser(options.models, detect_all=options.detect_all)
-    with _status(console, "Looking for images", options):
+    with looking(console, "Looking for images", quiet=options.quiet):
         found = _wanting(discover(options.paths, out=options.out), options, references)
     if not found.images and not found.failed:
         raise InvalidRequestError(nothing_found(options.paths, found.skipped))
     with OutputFolder(options.out) as folder:
         _check_keys(found.images, folder)
-        with _status(console, "Reading earlier results", options):
+        with looking(console, "Reading earlier results", quiet=options.quiet):
             results = clear_other_models(
                 folder,
                 read_results(folder),
@@ -231,15 +230,6 @@ def _wanting(
         for image in found.images
     )
     return replace(found, images=tuple(images))
-
-
-def _status(
-    console: Console, message: str, options: AnalyzeOptions
-) -> contextlib.AbstractContextManager[object]:
-    """A moving sign of life on a terminal, nothing elsewhere."""
-    if options.quiet or not console.is_terminal:
-        return contextlib.nullcontext()
-    return console.status(message)
 
 
 def _check_keys(images: Sequence[Image], folder: OutputFolder) -> None:

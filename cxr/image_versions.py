@@ -110,7 +110,7 @@ def _listed(s3: Any, bucket: str, key: str) -> Iterator[tuple[str, Mapping[str, 
             if entry["Key"] == key
         ]
         found += entries
-        if not entries and found:  # keys come in order: longer ones follow
+        if not entries:  # keys come in order: this one would have been first
             break
     yield from sorted(found, key=lambda pair: pair[1]["LastModified"], reverse=True)
 

@@ -1,5 +1,6 @@
 """How far a run is, on standard error: a bar on a terminal, a line now and then elsewhere."""
 
+import contextlib
 import time
 from collections import Counter
 from types import TracebackType
@@ -212,6 +213,15 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def looking(
+    console: Console, message: str, *, quiet: bool
+) -> contextlib.AbstractContextManager[object]:
+    """A moving sign of life on a terminal, nothing elsewhere."""
+    if quiet or not console.is_terminal:
+        return contextlib.nullcontext()
+    return console.status(message)
 
 
 def progress_display(console: Console, *, total: int, workers: int, quiet: bool) -> ProgressDisplay:

@@ -48,7 +48,7 @@ def add_parser(commands: "Subcommands[Parser]") -> None:
         "--limit", type=positive, metavar="N", help="send back at most N of each queue, as a trial"
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what was given up and why")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--yes", action="store_true", help="do not ask (nor is a script asked)")
     parser.add_argument(
         "--show-keys", action="store_true", help="show keys of images, which may name patients"
     )

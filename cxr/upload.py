@@ -15,6 +15,7 @@ from cxr.daemon_threads import work_in_threads
 from cxr.discover import Image, Omission, discover, nothing_found
 from cxr.interruption import FINISH, Interruption
 from cxr.keys import shown
+from cxr.progress import looking
 from cxr.upload_object import FAILED, IN_PLACE, REPLACED, SKIPPED, UPLOADED, Outcome, Uploader
 from cxr.upload_progress import UploadProgress
 from cxr.upload_target import Target
@@ -96,7 +97,8 @@ def upload(options: UploadOptions, *, s3: Any, console: Console) -> UploadSummar
     Raises:
         CxrError: Nothing can be uploaded: no image, no bucket, no credentials.
     """
-    found = discover(options.paths)
+    with looking(console, "Looking for images", quiet=options.quiet):
+        found = discover(options.paths)
     images, doubles = _apart(found.images)
     if not images and not doubles and not found.failed:
         raise InvalidRequestError(nothing_found(options.paths, found.skipped))

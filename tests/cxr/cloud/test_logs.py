@@ -1,13 +1,14 @@
 """`cxr logs`: the story of an image, as a stranger reads it."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from cxr import image_logs
+from cxr import image_logs, image_versions
 from cxr.image_logs import ImageLogs, parse_line
 from lambdas.shared.messages import ImageRef
 from lambdas.shared.records import Record, Source, image_id_of, result_key, to_json
@@ -253,6 +254,24 @@ def test_bucket_without_versioning_tells_images_by_etag(place: Place) -> None:
     etag = s3.put_object(Bucket="plain", Key="scan.dcm", Body=b"x")["ETag"].strip('"')
     (version,) = place.json("logs", "s3://plain/scan.dcm")["versions"]
     assert version["image_id"] == image_id_of("plain", "scan.dcm", etag)
+
+
+def test_search_for_a_key_does_not_list_the_whole_bucket() -> None:
+    """`images/` is no object here, but what thousands of keys start with."""
+    pages: list[int] = []
+
+    class Endless:
+        def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+            while True:
+                pages.append(1)
+                yield {"Versions": [{"Key": "images/other"}]}
+
+    class S3:
+        def get_paginator(self, _: str) -> Endless:
+            return Endless()
+
+    assert list(image_versions._listed(S3(), "bucket", "images/")) == []
+    assert len(pages) == 1
 
 
 def denied(*_: Any, **__: Any) -> Any:
