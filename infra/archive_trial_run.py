@@ -79,7 +79,6 @@ class ArchiveTrialResult:
         runs: Starts and resumptions.
         seconds: From the start to the end.
         report: The job's report.
-        plan: The job's plan.
     """
 
     images: int

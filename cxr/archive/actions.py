@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -15,24 +14,21 @@ from cxr.archive import plan as planning
 from cxr.archive import report as reporting
 from cxr.archive.begin import ask_to_stop, note_run, prepare_resumption, write_order
 from cxr.archive.estimate import Workplace, check_budget, workplace
-from cxr.archive.executions import StateMachine
 from cxr.archive.files import (
-    JobFiles,
     check_name,
-    files_of,
     load_job,
     load_runs,
     report_key,
 )
-from cxr.archive.follow import Follower, Snapshot
-from cxr.archive.local_run import LocalRun, is_held, job_lock
+from cxr.archive.follow import Snapshot
+from cxr.archive.local_run import LocalRun, job_lock
+from cxr.archive.place import Place
 from cxr.archive.plan import Plan, Wishes
 from cxr.archive.report_page import report_page
 from cxr.archive.source import listing_of_file, local_list, read_local_list, source_of
 from cxr.archive.watching import watch_job
 from cxr.archive.words import count_text
 from cxr.command_line import INCOMPLETE, write_json
-from cxr.deployment import Deployment, deployment_of
 from cxr.machine import processor_count
 from lambdas.batch.job import JOBS_PREFIX, Job, job_key
 from lambdas.report.formats import parse_formats
@@ -42,59 +38,9 @@ EVERY_S: Final = 1.0
 """Between two looks at a job that this command runs itself."""
 
 
-class _Place:
-    """A deployment as the actions use it."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.deployment: Deployment = deployment_of(options)
-        self.local = self.deployment.cloud.embedded
-        self.files: JobFiles = files_of(self.deployment)
-        self.machine: StateMachine | None = None
-        if not self.local:
-            arn = self.output("ArchiveStateMachine")
-            self.machine = StateMachine(self.deployment.cloud.client("stepfunctions"), arn)
-
-    def output(self, name: str) -> str:
-        """A value of the stack.
-
-        Raises:
-            ContractError: The stack is older than archive jobs.
-        """
-        if name not in self.deployment.outputs:
-            raise ContractError(
-                f"the stack {self.deployment.stack} has no output {name}; it is older than "
-                "archive jobs: `make deploy`"
-            )
-        return self.deployment.outputs[name]
-
-    @property
-    def endpoint(self) -> str:
-        """Of the embedded cloud."""
-        return str(self.deployment.cloud.endpoint)
-
-    def follower(self, job: Job, *, held: Callable[[], bool] | None = None) -> Follower:
-        """Reads a job."""
-        if self.local:
-            here = held or (lambda: is_held(self.endpoint, job.name))
-            return Follower(self.files, job, machine=None, held=here)
-        return Follower(self.files, job, machine=self.machine)
-
-    def check_idle(self, job: str) -> None:
-        """Refuse where the job is running.
-
-        Raises:
-            InvalidRequestError: It is.
-        """
-        if self.machine is not None and self.machine.running(job):
-            raise InvalidRequestError(
-                f"job {job} is running; `cxr archive watch {job}` follows it, "
-                f"`cxr archive stop {job}` ends it"
-            )
-
-
 def plan(options: argparse.Namespace) -> int:
     """Show what is there and what it takes."""
-    place = _Place(options)
+    place = Place(options)
     made = _make_plan(options, place)
     if options.json:
         write_json(planning.as_json(made))
@@ -105,7 +51,7 @@ def plan(options: argparse.Namespace) -> int:
 
 def start(options: argparse.Namespace) -> int:
     """Show the plan, ask, write the order, run."""
-    place = _Place(options)
+    place = Place(options)
     models = _models(options, place) if place.local else None
     made = _make_plan(options, place)
     check_budget(made.job, images=made.survey.images)
@@ -134,7 +80,7 @@ def start(options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace) -> int:
     """Show a job, or all."""
-    place = _Place(options)
+    place = Place(options)
     if options.job is not None:
         snapshot = place.follower(load_job(place.files, options.job)).read()
         if options.json:
@@ -153,14 +99,14 @@ def status(options: argparse.Namespace) -> int:
 
 def watch(options: argparse.Namespace) -> int:
     """Show a job until it ends."""
-    place = _Place(options)
+    place = Place(options)
     follower = place.follower(load_job(place.files, options.job))
     return _exit_code(watch_job(follower, every_s=options.every, as_json=options.json))
 
 
 def stop(options: argparse.Namespace) -> int:
     """Ask a job to end."""
-    place = _Place(options)
+    place = Place(options)
     job = load_job(place.files, options.job)
     snapshot = place.follower(job).read()
     if not snapshot.working:
@@ -184,7 +130,7 @@ def stop(options: argparse.Namespace) -> int:
 
 def resume(options: argparse.Namespace) -> int:
     """Run what is missing."""
-    place = _Place(options)
+    place = Place(options)
     models = _models(options, place) if place.local else None
     job = load_job(place.files, options.job)
     if job.model_set != place.deployment.model_set:
@@ -201,7 +147,7 @@ def resume(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Write the report here and beside the job."""
-    place = _Place(options)
+    place = Place(options)
     made = reporting.make_report(place.files, load_job(place.files, options.job))
     keys = not options.no_keys
     document = reporting.as_json(made, keys=keys)
@@ -223,7 +169,7 @@ def report(options: argparse.Namespace) -> int:
     return INCOMPLETE if made.failures or made.state.status != "done" else 0
 
 
-def _make_plan(options: argparse.Namespace, place: _Place) -> Plan:
+def _make_plan(options: argparse.Namespace, place: Place) -> Plan:
     formats = parse_formats(options.formats)
     name = check_name(options.name or f"archive-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     deployment = place.deployment
@@ -267,7 +213,7 @@ def _make_plan(options: argparse.Namespace, place: _Place) -> Plan:
         )
 
 
-def _models(options: argparse.Namespace, place: _Place) -> Path:
+def _models(options: argparse.Namespace, place: Place) -> Path:
     """The bundles that the embedded cloud runs, for processes of our own."""
     from cxr.analyser import DEFAULT_MODELS
     from lambdas.shared.bundle import load_pair
@@ -282,7 +228,7 @@ def _models(options: argparse.Namespace, place: _Place) -> Path:
     return folder
 
 
-def _resume(options: argparse.Namespace, place: _Place, job: Job, models: Path | None) -> int:
+def _resume(options: argparse.Namespace, place: Place, job: Job, models: Path | None) -> int:
     with Console(stderr=True).status("Looking what is missing"):
         ready = prepare_resumption(
             place.files, job, max_cost_usd=options.max_cost, local=place.local
@@ -300,7 +246,7 @@ def _resume(options: argparse.Namespace, place: _Place, job: Job, models: Path |
     return _run_there(options, place, ready.job, ran=ready.ran)
 
 
-def _run_there(options: argparse.Namespace, place: _Place, job: Job, *, ran: int) -> int:
+def _run_there(options: argparse.Namespace, place: Place, job: Job, *, ran: int) -> int:
     """Start an execution of the state machine."""
     assert place.machine is not None
     number = len(load_runs(place.files, job.name)) + 1
@@ -314,7 +260,7 @@ def _run_there(options: argparse.Namespace, place: _Place, job: Job, *, ran: int
 
 
 def _run_here(
-    options: argparse.Namespace, place: _Place, job: Job, *, ran: int, models: Path | None
+    options: argparse.Namespace, place: Place, job: Job, *, ran: int, models: Path | None
 ) -> int:
     """Run the job in processes of this command, and show how it goes."""
     assert models is not None

@@ -120,7 +120,19 @@ class Follower:
             peak_memory_mb=max((outcome.peak_memory_mb for outcome in outcomes), default=0.0),
             map_run=self._machine.map_run(execution) if self._machine and execution else None,
         )
-        return self._with_rate(snapshot, state, load_runs(self._files, self._job.name))
+        runs = load_runs(self._files, self._job.name)
+        if snapshot.status == "interrupted":
+            snapshot = replace(snapshot, problem=self._how_it_ended(runs))
+        return self._with_rate(snapshot, state, runs)
+
+    def _how_it_ended(self, runs: list[Run]) -> str:
+        """Why nobody works on a job that has not come to its end."""
+        goes_on = f"`cxr archive resume {self._job.name}` goes on with it"
+        if self._machine is not None and runs and runs[-1].execution:
+            ended = self._machine.ended_as(runs[-1].execution)
+            if ended:
+                return f"its execution ended as {ended}; {goes_on}"
+        return f"nothing runs it; {goes_on}"
 
     def _in_hand(self, state: State) -> list[BatchOutcome]:
         """Outcomes that the planner has not counted yet."""

@@ -1,4 +1,4 @@
-"""An archive job on one machine on its worst day; `python -m infra.archive_trial` is the large one."""
+"""An archive job on its worst day; `python -m infra.archive_trial` is the large one."""
 
 from pathlib import Path
 

@@ -11,20 +11,22 @@ from cxr.archive import actions
 from cxr.archive.executions import StateMachine
 from cxr.archive.files import JobFiles, load_runs
 from cxr.archive.local_run import is_held, job_lock
+from cxr.archive.place import Place
 from cxr.cli import main
 from lambdas.batch.job import job_key
 from lambdas.shared.errors import InvalidRequestError
 from lambdas.shared.records import image_id_of, result_key
 from tests.cxr.archive.jobs import JOB, failure, write_job, write_outcome, write_state, write_wave
 from tests.cxr.archive.test_executions import machine
-from tests.cxr.cloud.conftest import MODEL_SET, Place
+from tests.cxr.cloud.conftest import MODEL_SET
+from tests.cxr.cloud.conftest import Place as CloudPlace
 
 __all__ = ["machine"]
 
 ARCHIVE = "s3://cxr-intake/archive/"
 
 
-def put(place: Place, count: int) -> list[dict[str, Any]]:
+def put(place: CloudPlace, count: int) -> list[dict[str, Any]]:
     s3 = place.client("s3")
     return [
         s3.put_object(Bucket="cxr-intake", Key=f"archive/{number}.dcm", Body=b"x" * 1000)
@@ -32,7 +34,7 @@ def put(place: Place, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_plan_counts_what_is_there_and_done(place: Place) -> None:
+def test_a_plan_counts_what_is_there_and_done(place: CloudPlace) -> None:
     first, *_ = put(place, 5)
     image_id = image_id_of("cxr-intake", "archive/0.dcm", first["VersionId"])
     place.client("s3").put_object(
@@ -54,7 +56,9 @@ def test_a_plan_counts_what_is_there_and_done(place: Place) -> None:
     assert "0.dcm" not in out
 
 
-def test_a_list_without_versions_says_that_it_cannot_be_known(place: Place, tmp_path: Path) -> None:
+def test_a_list_without_versions_says_that_it_cannot_be_known(
+    place: CloudPlace, tmp_path: Path
+) -> None:
     put(place, 2)
     listed = tmp_path / "list.csv"
     listed.write_text("bucket,key\ncxr-intake,archive/0.dcm\ncxr-intake,archive/1.dcm\n")
@@ -77,7 +81,7 @@ def test_a_list_without_versions_says_that_it_cannot_be_known(place: Place, tmp_
     ],
 )
 def test_what_cannot_be_followed_is_refused_in_words(
-    place: Place, arguments: list[str], says: str
+    place: CloudPlace, arguments: list[str], says: str
 ) -> None:
     code, _, err = place.run("archive", *arguments)
     assert code == 2
@@ -92,14 +96,14 @@ def test_a_budget_is_an_amount(amount: str, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_models_that_differ_from_the_clouds_are_refused(
-    place: Place, tiny_models_folder: Path
+    place: CloudPlace, tiny_models_folder: Path
 ) -> None:
     code, _, err = place.run("archive", "start", ARCHIVE, "--models", str(tiny_models_folder))
     assert code == 2
     assert "with --models" in err
 
 
-def test_jobs_are_listed(place: Place) -> None:
+def test_jobs_are_listed(place: CloudPlace) -> None:
     _, out, _ = place.run("archive", "status")
     assert "No archive jobs yet" in out
     files = JobFiles(place.client("s3"), "cxr-results")
@@ -109,7 +113,7 @@ def test_jobs_are_listed(place: Place) -> None:
     assert (listed["job"], listed["status"]) == (JOB, "done")
 
 
-def test_a_report_is_written_here_and_beside_the_job(place: Place, tmp_path: Path) -> None:
+def test_a_report_is_written_here_and_beside_the_job(place: CloudPlace, tmp_path: Path) -> None:
     files = JobFiles(place.client("s3"), "cxr-results")
     write_job(files)
     write_wave(files, 1, [[1, 2]])
@@ -124,7 +128,7 @@ def test_a_report_is_written_here_and_beside_the_job(place: Place, tmp_path: Pat
     assert failure(2).image.key in page
 
 
-def test_nothing_runs_that_could_be_stopped(place: Place) -> None:
+def test_nothing_runs_that_could_be_stopped(place: CloudPlace) -> None:
     files = JobFiles(place.client("s3"), "cxr-results")
     write_job(files)
     code, _, err = place.run("archive", "stop", JOB)
@@ -161,8 +165,8 @@ class OnAws:
     def output(self, name: str) -> str:
         return {"ArchiveArchitecture": "arm64", "ArchiveConcurrency": "100"}[name]
 
-    follower = actions._Place.follower
-    check_idle = actions._Place.check_idle
+    follower = Place.follower
+    check_idle = Place.check_idle
 
 
 @pytest.fixture
@@ -175,7 +179,7 @@ def on_aws(
         s3.put_object(Bucket="pacs", Key=f"2019/{number}.dcm", Body=b"x")
     place = OnAws(files, machine, "s3://pacs/2019/")
     monkeypatch.setattr(machine, "map_run", lambda execution: None)
-    monkeypatch.setattr(actions, "_Place", lambda options: place)
+    monkeypatch.setattr(actions, "Place", lambda options: place)
     return place
 
 

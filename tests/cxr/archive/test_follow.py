@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cxr.archive.begin import ask_to_stop
+from cxr.archive.begin import ask_to_stop, note_run
 from cxr.archive.files import JobFiles, plan_key
 from cxr.archive.follow import Follower, as_json
 from cxr.archive.text import status_line
@@ -24,6 +24,9 @@ class Machine:
 
     def map_run(self, execution: str) -> None:
         return None
+
+    def ended_as(self, execution: str) -> str:
+        return "ABORTED"
 
 
 def follower(files: JobFiles, **changes: Any) -> Follower:
@@ -84,6 +87,14 @@ def test_on_aws_the_execution_decides(
     write_state(files, planned=1)
     machine: Any = Machine(execution)
     assert Follower(files, write_job(files), machine=machine).read().status == expected
+
+
+def test_an_aborted_execution_is_named_with_what_goes_on(files: JobFiles) -> None:
+    write_state(files, planned=1)
+    note_run(files, JOB, where="aws", execution="arn")
+    machine: Any = Machine(None)
+    problem = Follower(files, write_job(files), machine=machine).read().problem
+    assert problem == "its execution ended as ABORTED; `cxr archive resume night` goes on with it"
 
 
 def test_what_is_shown_names_no_image(files: JobFiles) -> None:
