@@ -65,6 +65,12 @@ class Alarms(Construct):
             "them. See the messages in the notice's dead letter queue",
             _visible(parts.notice.dead_letters),
         )
+        self._alarm(
+            "lake-errors",
+            "The lake's function crashed, timed out or ran out of memory: the lake lacks the last "
+            "records. The next night compacts the last days again; `cxr results --to` does it now",
+            parts.lake.function.function.metric_errors(period=PERIOD),
+        )
 
     def _archive(self, archive: Archive) -> None:
         machine = {"StateMachineArn": archive.machine.ref}

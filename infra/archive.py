@@ -65,6 +65,7 @@ class ArchiveGiven:
     reach: Reach
     key: kms.Key
     network: Network | None
+    lake_arn: str
 
 
 class Archive(Construct):
@@ -167,6 +168,7 @@ class Archive(Construct):
         given, stack = self._given, Stack.of(self)
         name = f"{stack.stack_name}-archive"
         functions = [made.function.function_arn for made in (self.batch, self.planner)]
+        functions.append(given.lake_arn)
         logs = encrypted_log_group(self, "Logs", settings=given.settings, key=given.key)
         policy = iam.ManagedPolicy(
             self,
@@ -197,6 +199,7 @@ class Archive(Construct):
                 definition(
                     batch_arn=self.batch.function.function_arn,
                     planner_arn=self.planner.function.function_arn,
+                    lake_arn=given.lake_arn,
                     concurrency=given.settings.archive_concurrency,
                     partition=stack.partition,
                 )

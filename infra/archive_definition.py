@@ -2,8 +2,11 @@
 
     PlanWave ─▶ Answer ─┬─ running ─▶ RunWave ─┐      RunWave: a child for each batch of the wave
         ▲               ├─ failed ──▶ Failed   │
-        │               └─ otherwise ▶ Ended   │
+        │               └─ otherwise ──────────┼──▶ LakeParts ─▶ CompactLake ─▶ Ended
         └──────────────────────────────────────┘
+
+CompactLake: the lake's function for each part, for the days since the job was ordered. Should it
+fail, the job has ended all the same: the nightly compaction makes up for it, or `cxr results`.
 
 Input: `{"job": NAME, "wave": N}`, the last wave that was run, 0 for a new job. Between the states
 go counts and keys of files, never images: those stand in the wave's file, which the map run reads.
@@ -17,6 +20,7 @@ from typing import Any, Final
 
 from infra.bulk import (
     BATCH_SIZE,
+    LAKE_SIZE,
     PLANNER_SIZE,
     RETRIED_ERRORS,
     RETRY_BACKOFF,
@@ -29,6 +33,7 @@ from infra.bulk import (
 )
 from lambdas.batch.budget import INIT_SECONDS, THROTTLED_RETRIES
 from lambdas.batch.job import JOBS_PREFIX, FunctionSize
+from lambdas.lake.bucket import PARTS
 
 Definition = dict[str, Any]
 
@@ -43,13 +48,19 @@ SPARE_SECONDS: Final = 30
 
 
 def definition(
-    *, batch_arn: str, planner_arn: str, concurrency: int, partition: str = "aws"
+    *,
+    batch_arn: str,
+    planner_arn: str,
+    lake_arn: str,
+    concurrency: int,
+    partition: str = "aws",
 ) -> Definition:
     """The state machine.
 
     Args:
         batch_arn: Function that analyses a batch.
         planner_arn: Function that plans waves.
+        lake_arn: Function that compacts records into the lake.
         concurrency: Most children at a time.
         partition: Of the region.
     """
@@ -70,9 +81,16 @@ def definition(
                     {"Variable": "$.status", "StringEquals": "running", "Next": "RunWave"},
                     {"Variable": "$.status", "StringEquals": "failed", "Next": "Failed"},
                 ],
-                "Default": "Ended",
+                "Default": "LakeParts",
             },
             "RunWave": _map_run(batch_arn, concurrency, partition),
+            "LakeParts": {
+                "Type": "Pass",
+                "Result": list(PARTS),
+                "ResultPath": "$.parts",
+                "Next": "CompactLake",
+            },
+            "CompactLake": _compaction(lake_arn, partition),
             "Ended": {"Type": "Succeed"},
             "Failed": {
                 "Type": "Fail",
@@ -111,6 +129,36 @@ def _map_run(batch_arn: str, concurrency: int, partition: str) -> Definition:
         "ResultPath": None,
         "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "PlanWave"}],
         "Next": "PlanWave",
+    }
+
+
+def _compaction(lake_arn: str, partition: str) -> Definition:
+    """The lake's parts side by side; no part's trouble is another's, or the job's."""
+    return {
+        "Type": "Map",
+        "ItemsPath": "$.parts",
+        "ItemSelector": {"part.$": "$$.Map.Item.Value", "since.$": "$.since"},
+        "MaxConcurrency": len(PARTS),
+        "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "INLINE"},
+            "StartAt": "CompactPart",
+            "States": {
+                "CompactPart": _invoke(
+                    lake_arn,
+                    LAKE_SIZE,
+                    {"part.$": "$.part", "since.$": "$.since"},
+                    partition,
+                )
+                | {
+                    "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "LeftToTheNight"}],
+                    "End": True,
+                },
+                "LeftToTheNight": {"Type": "Pass", "End": True},
+            },
+        },
+        "ResultPath": None,
+        "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Ended"}],
+        "Next": "Ended",
     }
 
 

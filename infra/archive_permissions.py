@@ -82,7 +82,7 @@ def machine_statements(
     Args:
         reach: What the functions work on.
         name: Of the state machine, which is not made yet: it needs this first.
-        function_arns: Of the two that it calls.
+        function_arns: Of those that it calls.
         key_arn: That its own data is encrypted with.
     """
     jobs = jobs_arn(reach)

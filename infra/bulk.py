@@ -43,6 +43,9 @@ TOLERATED_BATCH_FAILURES_PERCENT: Final = 50
 
 BATCH_SIZE: Final = FunctionSize(memory_mb=3008, timeout_seconds=300, attempts=3)
 PLANNER_SIZE: Final = FunctionSize(memory_mb=1024, timeout_seconds=300, attempts=3)
+LAKE_SIZE: Final = FunctionSize(memory_mb=3008, timeout_seconds=900, attempts=3)
+"""Two processors, and Lambda's longest: records are read by the hundred a second, not by the
+thousand. The rows in memory take a tenth of it (lambdas/lake/LAKE.md)."""
 
 
 def price_table(architecture: Architecture) -> Prices:

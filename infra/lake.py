@@ -19,6 +19,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.acknowledge import acknowledge
+from infra.bulk import LAKE_SIZE
 from infra.config import Settings
 from infra.functions import ImageFunction
 from infra.images import image_spec
@@ -30,12 +31,6 @@ from lambdas.lake.queries import queries
 from lambdas.lake.step import LAKE_PREFIX
 from lambdas.lake.tables import PARTITION_COLUMNS, TABLES, Column, columns
 from lambdas.shared.records import RESULTS_PREFIX
-
-MEMORY_MB: Final = 3008
-"""Two processors; the rows in memory take a tenth of it (LAKE.md)."""
-
-TIMEOUT_SECONDS: Final = 900
-"""Lambda's longest: records are read by the hundred a second, not by the thousand."""
 
 NIGHTLY: Final = "cron(15 2 * * ? *)"
 NIGHTLY_DAYS: Final = 3
@@ -92,8 +87,8 @@ class Lake(Construct):
             what="compact records into the lake",
             context=context,
             handler=image_spec("lake").handler,
-            memory_mb=MEMORY_MB,
-            timeout_seconds=TIMEOUT_SECONDS,
+            memory_mb=LAKE_SIZE.memory_mb,
+            timeout_seconds=LAKE_SIZE.timeout_seconds,
             environment={
                 "CXR_RESULTS_BUCKET": results.bucket.bucket_name,
                 "CXR_LAKE_DATABASE": self.database,
@@ -124,7 +119,7 @@ class Lake(Construct):
             self.function.function,
             {
                 "HIPAA.Security-LambdaConcurrency": (
-                    "Called once a night, or by an archive job that sets how many run at a time"
+                    "Called once a night, and by archive jobs, which set how many run at a time"
                 ),
                 "HIPAA.Security-LambdaDLQ": (
                     "A night that failed raises the function's errors, and the next night compacts "
@@ -183,7 +178,7 @@ class Lake(Construct):
                         ),
                     ),
                 ),
-            ).add_dependency(database)
+            ).add_resource_dependency(database)
 
     def _workgroup(self, settings: Settings, key: kms.IKey) -> str:
         workgroup = athena.CfnWorkGroup(
@@ -213,7 +208,7 @@ class Lake(Construct):
                 name=query.name,
                 description=query.description,
                 query_string=query.sql,
-            ).add_dependency(workgroup)
+            ).add_resource_dependency(workgroup)
         return settings.stack_name
 
     def _every_night(self) -> None:

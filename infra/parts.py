@@ -7,6 +7,7 @@ from infra.archive import Archive
 from infra.config import Settings
 from infra.functions import StageFunction
 from infra.intake_rule import IntakeRule
+from infra.lake import Lake
 from infra.notice import Notice
 from infra.queues import StageQueue
 from infra.storage import Storage
@@ -25,6 +26,7 @@ class Parts:
         functions: By stage.
         archive: Archive jobs.
         notice: That tells of each image.
+        lake: Records as tables.
     """
 
     settings: Settings
@@ -34,3 +36,4 @@ class Parts:
     functions: Mapping[Stage, StageFunction]
     archive: Archive
     notice: Notice
+    lake: Lake

@@ -94,13 +94,8 @@ class CxrStack(Stack):
             )
             for stage in settings.stages
         }
-        archive = Archive(
-            self,
-            "Archive",
-            given=ArchiveGiven(settings, contexts["batch"], resources, reach, key, network),
-        )
         notice = Notice(self, "Notice", event_bus=resources.event_bus, key=key)
-        Lake(
+        lake = Lake(
             self,
             "Lake",
             settings=settings,
@@ -109,7 +104,20 @@ class CxrStack(Stack):
             key=key,
             network=network,
         )
-        parts = Parts(settings, storage, rule, queues, functions, archive, notice)
+        archive = Archive(
+            self,
+            "Archive",
+            given=ArchiveGiven(
+                settings,
+                contexts["batch"],
+                resources,
+                reach,
+                key,
+                network,
+                lake_arn=lake.function.function.function_arn,
+            ),
+        )
+        parts = Parts(settings, storage, rule, queues, functions, archive, notice, lake)
         alarms = Alarms(self, "Alarms", parts=parts, key=key)
         Dashboard(self, "Dashboard", parts=parts, classifier=models.classifier)
         add_outputs(

@@ -40,6 +40,7 @@ def _plan(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "batches": planned.batches,
         "items_bucket": settings.results_bucket,
         "items_key": wave_key(job.name, planned.wave),
+        "since": datetime.fromisoformat(job.created_at).astimezone(UTC).date().isoformat(),
     }
 
 

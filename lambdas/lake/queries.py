@@ -8,10 +8,20 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from lambdas.lake.tables import PARTITION_COLUMNS, Table
+from lambdas.lake.tables import PARTITION_COLUMNS, Kind, Table, columns
 
 _FOLDER: Final = Path(__file__).with_name("sql")
-_DUCKDB_TYPES: Final = {"string": "VARCHAR", "date": "DATE"}
+_DUCKDB_TYPES: Final[dict[Kind, str]] = {
+    "string": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "time": "TIMESTAMPTZ",
+    "texts": "VARCHAR[]",
+    "numbers_by_name": "MAP(VARCHAR, DOUBLE)",
+    "texts_by_name": "MAP(VARCHAR, VARCHAR)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +55,15 @@ def duckdb_view(table: Table, lake: str) -> str:
 
     Args:
         table: Name.
-        lake: Folder, or `s3://…` with DuckDB's httpfs; no slash at its end.
+        lake: Folder, or `s3://…` with DuckDB's httpfs; no slash at its end. A folder may have no
+            file of this table: no image, or none with a finding.
     """
+    if "://" not in lake and not any(Path(lake, table).glob("*/*/*.parquet")):
+        nothing = ", ".join(
+            f'CAST(NULL AS {_DUCKDB_TYPES[column.kind]}) AS "{column.name}"'
+            for column in columns(table, partitioned=False)
+        )
+        return f"CREATE VIEW {table} AS SELECT {nothing} WHERE false"
     place = f"{lake}/{table}/*/*/*.parquet".replace("'", "''")
     types = ", ".join(
         f"'{column.name}': {_DUCKDB_TYPES[column.kind]}" for column in PARTITION_COLUMNS

@@ -21,7 +21,7 @@ LAKE_PREFIX: Final = "lake/"
 """Within the results bucket."""
 
 _MODEL_SET: Final = re.compile("[0-9a-f]{16}")
-_KNOWN: Final = frozenset({"part", "model_set", "since", "days"})
+_KNOWN: Final = frozenset({"part", "model_set", "since", "days", "retry_count"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ def parse_request(event: Mapping[str, Any], *, today: date) -> Scope:
 
     Args:
         event: All optional: `part`, one hex digit; `model_set`; and either `since`, a date, or
-            `days`, of which today is the last. Earlier days stay as they are.
+            `days`, of which today is the last. Earlier days stay as they are. A state machine's
+            `retry_count` changes nothing.
         today: In UTC.
 
     Raises:

@@ -23,6 +23,7 @@ from moto.stepfunctions.models import stepfunctions_backends
 
 from infra.bulk import BATCH_HANDLER, PLAN_HANDLER
 from infra.function_worker import LambdaContext
+from infra.images import image_spec
 from lambdas.batch.job import (
     BatchOutcome,
     Job,
@@ -35,8 +36,10 @@ from lambdas.batch.job import (
 from lambdas.batch.state import State
 from lambdas.shared.bundle import load_pair
 from tests.infra.deployed_template import REGION, DeployedStack, deployed
-from tests.infra.synthesis import Template
+from tests.infra.synthesis import Template, of_type
 from tests.lambdas.batch.job_builders import archive_job
+
+LAKE_HANDLER = image_spec("lake").handler
 
 ACCOUNT = "123456789012"
 JOB = "night"
@@ -55,12 +58,16 @@ class ArchiveRun:
         model_set: Of the functions.
         fault: What goes wrong.
         calls: Events of the batch function.
+        lake_fault: What goes wrong with the lake.
+        lake_calls: Events of the lake's function.
     """
 
     stack: DeployedStack
     model_set: str
     fault: Fault = lambda event: None
     calls: list[dict[str, Any]] = field(default_factory=list)
+    lake_fault: Fault = lambda event: None
+    lake_calls: list[dict[str, Any]] = field(default_factory=list)
     _one: threading.Lock = field(default_factory=threading.Lock)
 
     def order(self, **changes: Any) -> Job:
@@ -105,14 +112,20 @@ class ArchiveRun:
 
     def invoke(self, function: LambdaFunction, event: dict[str, Any]) -> tuple[str, bool, str]:
         """In place of moto's container: the handler, with the deployed variables."""
-        planner = function.function_name == self.stack.outputs["PlannerFunction"]
+        handlers = {
+            self.stack.outputs["PlannerFunction"]: PLAN_HANDLER,
+            self.stack.outputs["BatchFunction"]: BATCH_HANDLER,
+        }
+        dotted = handlers.get(function.function_name, LAKE_HANDLER)
         payload = dict(event)
         with self._one:
-            if not planner:
-                self.calls.append(payload)
-                if (error := self.fault(payload)) is not None:
+            calls = self.lake_calls if dotted == LAKE_HANDLER else self.calls
+            if dotted != PLAN_HANDLER:
+                calls.append(payload)
+                fault = self.lake_fault if dotted == LAKE_HANDLER else self.fault
+                if (error := fault(payload)) is not None:
                     return json.dumps({"errorType": error, "errorMessage": "x"}), True, ""
-            module, _, name = (PLAN_HANDLER if planner else BATCH_HANDLER).rpartition(".")
+            module, _, name = dotted.rpartition(".")
             variables = function.environment_vars | {"CXR_MODELS": str(self.stack.models)}
             with mock.patch.dict(os.environ, variables):
                 handler = getattr(importlib.import_module(module), name)
@@ -142,6 +155,24 @@ def _hand_over(arn: str) -> None:
     assert created["stateMachineArn"] == arn
 
 
+def _make_tables(template: Template) -> None:
+    """The lake's, as far as partitions need them: moto's CloudFormation knows none of Glue."""
+    glue = boto3.client("glue")
+    for database in of_type(template, "AWS::Glue::Database").values():
+        glue.create_database(DatabaseInput={"Name": database["DatabaseInput"]["Name"]})
+    for table in of_type(template, "AWS::Glue::Table").values():
+        declared = table["TableInput"]
+        glue.create_table(
+            DatabaseName=table["DatabaseName"],
+            TableInput={
+                "Name": declared["Name"],
+                "PartitionKeys": [
+                    {"Name": key["Name"], "Type": key["Type"]} for key in declared["PartitionKeys"]
+                ],
+            },
+        )
+
+
 def _invoke_by(run: ArchiveRun) -> Callable[..., tuple[str, bool, str]]:
     def invoke(self: LambdaFunction, event: dict[str, Any]) -> tuple[str, bool, str]:
         return run.invoke(self, event)
@@ -165,10 +196,13 @@ def archive_run(template: Template, models: Path) -> Iterator[ArchiveRun]:
     """Deploy the template with an interpreter of state machines."""
     interpreter = {"stepfunctions": {"execute_state_machine": True}}
     with deployed(template, models, config=interpreter) as stack:
+        _make_tables(template)
         _hand_over(stack.outputs["ArchiveStateMachine"])
         run = ArchiveRun(stack, load_pair(models).model_set)
         batch = importlib.import_module(BATCH_HANDLER.rpartition(".")[0])
-        batch._collaborators.cache_clear()
+        lake = importlib.import_module(LAKE_HANDLER.rpartition(".")[0])
+        for module in (batch, lake):
+            module._collaborators.cache_clear()
         with mock.patch.object(LambdaFunction, "_invoke_lambda", _invoke_by(run)):
             try:
                 yield run
@@ -176,4 +210,5 @@ def archive_run(template: Template, models: Path) -> Iterator[ArchiveRun]:
                 if batch._collaborators.cache_info().currsize:
                     for reader in batch._collaborators()[2]:
                         reader.close()
-                    batch._collaborators.cache_clear()
+                for module in (batch, lake):
+                    module._collaborators.cache_clear()

@@ -10,6 +10,7 @@ from infra.archive_definition import definition
 from infra.bulk import (
     BATCH_IMAGES,
     BATCH_SIZE,
+    LAKE_SIZE,
     MOST_WAVES,
     PLANNER_SIZE,
     RETRIED_ERRORS,
@@ -43,7 +44,9 @@ def deployed(machine: dict[str, Any]) -> dict[str, Any]:
 
 def concrete() -> dict[str, Any]:
     arn = "arn:aws:lambda:us-east-1:123456789012:function:"
-    return definition(batch_arn=f"{arn}batch", planner_arn=f"{arn}planner", concurrency=7)
+    return definition(
+        batch_arn=f"{arn}batch", planner_arn=f"{arn}planner", lake_arn=f"{arn}lake", concurrency=7
+    )
 
 
 def test_the_deployed_definition_is_ours_with_nothing_dropped(
@@ -53,6 +56,7 @@ def test_the_deployed_definition_is_ours_with_nothing_dropped(
     assert deployed == definition(
         batch_arn="<ArchiveBatchFunction.Arn>",
         planner_arn="<ArchivePlannerFunction.Arn>",
+        lake_arn="<LakeFunction.Arn>",
         concurrency=settings.archive_concurrency,
         partition="<AWS::Partition>",
     )
@@ -89,10 +93,14 @@ def test_validator_does_look(path: tuple[str, ...], wrong: str) -> None:
 def tasks() -> dict[str, dict[str, Any]]:
     states = concrete()["States"]
     child = states["RunWave"]["ItemProcessor"]["States"]["AnalyseBatch"]
-    return {"planner": states["PlanWave"], "batch": child}
+    part = states["CompactLake"]["ItemProcessor"]["States"]["CompactPart"]
+    return {"planner": states["PlanWave"], "batch": child, "lake": part}
 
 
-@pytest.mark.parametrize(("name", "size"), [("planner", PLANNER_SIZE), ("batch", BATCH_SIZE)])
+SIZES = [("planner", PLANNER_SIZE), ("batch", BATCH_SIZE), ("lake", LAKE_SIZE)]
+
+
+@pytest.mark.parametrize(("name", "size"), SIZES)
 def test_retries_are_for_what_may_succeed_and_no_more_than_is_budgeted(name, size) -> None:
     billed, throttled = tasks()[name]["Retry"]
     assert set(billed["ErrorEquals"]) == {*RETRIED_ERRORS, *SERVICE_ERRORS}
@@ -104,9 +112,18 @@ def test_retries_are_for_what_may_succeed_and_no_more_than_is_budgeted(name, siz
     )
 
 
-@pytest.mark.parametrize(("name", "size"), [("planner", PLANNER_SIZE), ("batch", BATCH_SIZE)])
+@pytest.mark.parametrize(("name", "size"), SIZES)
 def test_state_waits_longer_than_the_function_may_run(name, size) -> None:
     assert size.timeout_seconds < tasks()[name]["TimeoutSeconds"] < size.timeout_seconds + 120
+
+
+def test_whatever_becomes_of_the_lake_the_job_has_ended() -> None:
+    states = concrete()["States"]
+    assert states["Answer"]["Default"] == "LakeParts"
+    assert states["LakeParts"]["Result"] == list("0123456789abcdef")
+    lake = states["CompactLake"]
+    assert lake["Next"] == "Ended"
+    assert lake["Catch"] == [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Ended"}]
 
 
 def test_whatever_becomes_of_a_map_run_the_planner_counts() -> None:

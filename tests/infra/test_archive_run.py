@@ -15,6 +15,7 @@ from lambdas.batch.job import wave_key
 from tests.builders import film, png
 from tests.infra.archive_run import JOB, ArchiveRun, archive_run, as_moto_takes_it
 from tests.infra.synthesis import Template
+from tests.lambdas.lake.cases import ask
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +48,31 @@ def test_run_by_moto_without_result_writer_every_image_has_its_record(run: Archi
     assert (state.tally.listed, state.tally.analysed, state.tally.rejected) == (11, 10, 1)
     assert len(run.stack.records()) == 11
     assert sorted(len(keys(event)) for event in run.calls) == [3, 4, 4]
+
+
+def test_run_by_moto_without_result_writer_the_lake_has_every_record_in_the_end(
+    run: ArchiveRun, tmp_path: Path
+) -> None:
+    fill(run)
+    run.order()
+    assert run.execute()["status"] == "SUCCEEDED"
+    assert sorted(event["part"] for event in run.lake_calls) == list("0123456789abcdef")
+    bucket = run.stack.outputs["ResultsBucket"]
+    for item in run.stack.s3.list_objects_v2(Bucket=bucket, Prefix="lake/")["Contents"]:
+        target = tmp_path / item["Key"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        run.stack.s3.download_file(bucket, item["Key"], str(target))
+    expected = {record["image_id"] for record in run.stack.records()}
+    assert {row[0] for row in ask(tmp_path / "lake", "SELECT image_id FROM records")} == expected
+
+
+def test_run_by_moto_without_result_writer_a_lake_that_fails_fails_no_job(run: ArchiveRun) -> None:
+    fill(run, 2)
+    run.lake_fault = lambda event: "Runtime.OutOfMemory" if event["part"] == "7" else None
+    run.order()
+    assert run.execute()["status"] == "SUCCEEDED"
+    assert run.state().status == "done"
+    assert len(run.lake_calls) == 16  # the other parts are compacted all the same
 
 
 def test_run_by_moto_without_result_writer_batch_that_died_comes_back_split(

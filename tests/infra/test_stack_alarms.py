@@ -66,6 +66,7 @@ def test_everything_that_can_go_wrong_has_an_alarm(
         "batch-errors": ("AWS/Lambda", "Errors", *batch),
         "batch-throttled": ("AWS/Lambda", "Throttles", *batch),
         "planner-errors": ("AWS/Lambda", "Errors", "FunctionName", planner),
+        "lake-errors": ("AWS/Lambda", "Errors", "FunctionName", "<LakeFunction>"),
     }
     for name in NAMES:
         title = name.capitalize()

@@ -124,6 +124,14 @@ def test_copies(records, lake):
     ]
 
 
+def test_every_query_answers_where_nothing_was_found_or_nothing_is_there(tmp_path):
+    for query in queries():
+        assert ask(tmp_path, query.sql) == []
+    compact(rows(record(kind="normal")), lake=FolderLake(tmp_path), scope=Scope())
+    assert answer(tmp_path, "finding_shares") == []
+    assert len(answer(tmp_path, "images_per_day")) == 1
+
+
 def test_every_query_says_what_it_answers_and_is_tested_here():
     names = {query.name for query in queries()}
     assert names

@@ -80,6 +80,7 @@ def compact_every_part(s3: Any, glue: Any, **settings: Any) -> list[dict[str, in
         ({"part": "0", "model_set": MODEL_SET}, Scope(MODEL_SET, "0")),
         ({"part": "0", "since": "2026-01-31"}, Scope(part="0", since=date(2026, 1, 31))),
         ({"part": "0", "days": 1}, Scope(part="0", since=TODAY)),
+        ({"part": "0", "retry_count": 2}, Scope(part="0")),
         ({"part": "0", "days": 2}, Scope(part="0", since=date(2026, 2, 9))),
     ],
 )
