@@ -157,7 +157,8 @@ def _move_by_hand(
     stop: Callable[[], bool],
     tell: Callable[[int], None],
 ) -> Moved:
-    begun = depth(sqs, queue.url).at + _CLOCK_STEP
+    found = depth(sqs, queue.url)
+    begun = found.at + _CLOCK_STEP
     count = twice = 0
     staying: list[DeadLetter] = []
     problem = None
@@ -175,6 +176,10 @@ def _move_by_hand(
                 break
             if stop():
                 break
+        else:
+            wanted = found.waiting if limit is None else min(limit, found.waiting)
+            if count + len(staying) < wanted:
+                problem = f"SQS handed out {count + len(staying):,} of {wanted:,} messages"
     finally:
         hand_back(sqs, queue, staying)
     return Moved(queue.whose, count, twice, problem)

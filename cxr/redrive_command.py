@@ -132,13 +132,4 @@ def _move(
             )
         if interruption.level:
             return moved, interruption.exit_code
-    return moved, _exit_code(surveys, moved, options.limit)
-
-
-def _exit_code(surveys: "Sequence[Survey]", moved: "Sequence[Moved]", limit: int | None) -> int:
-    """1 unless all that was to go has gone; counts are SQS's, which may lag behind."""
-    if any(each.problem for each in moved):
-        return INCOMPLETE
-    seen = {found.queue.whose: len(found.failures) for found in surveys}
-    short = any(each.count < min(seen[each.whose], limit or seen[each.whose]) for each in moved)
-    return INCOMPLETE if short else 0
+    return moved, INCOMPLETE if any(each.problem for each in moved) else 0

@@ -260,6 +260,23 @@ def test_message_that_sqs_does_not_take_stays(
     assert len(found) == 1, "handed back, so that the same command finds it at once"
 
 
+def test_messages_that_sqs_does_not_hand_out_are_told(
+    place: Place, given_up: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqs = place.client("sqs")
+    receive, answers = sqs.receive_message, iter((True, True, False))
+
+    def sparing(**options: Any) -> Any:  # one at a time, and then none though there is one
+        return receive(**options | {"MaxNumberOfMessages": 1}) if next(answers) else {}
+
+    queue = letters(place, "detect")
+    monkeypatch.setattr(sqs, "receive_message", sparing)
+    done = move(
+        sqs, queue, limit=None, by_service=False, stop=lambda: False, tell=lambda count: None
+    )
+    assert (done.count, done.problem) == (2, "SQS handed out 2 of 3 messages")
+
+
 def test_message_that_cannot_be_deleted_is_told(
     place: Place, given_up: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
