@@ -1,13 +1,14 @@
 """The page as a person starts it: a process of its own on a free port."""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 START_SECONDS = 90
@@ -19,7 +20,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
+@contextlib.contextmanager
 def served(
     *arguments: str,
     log: Path,
@@ -49,16 +50,19 @@ def served(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=dict(environment) if environment is not None else dict(os.environ),
+            start_new_session=True,
         )
         try:
             _wait(f"http://127.0.0.1:{port}/_stcore/health", process, log)
             yield f"http://localhost:{port}"
         finally:
-            process.terminate()
+            # the whole group: a tracer that is ended leaves the traced server running
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             try:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
 
