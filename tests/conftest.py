@@ -19,14 +19,17 @@ SHARED_DATA = Path(os.environ.get("CXR_TEST_DATA", REPOSITORY.parent / "shared" 
 SECONDS_EACH = (
     "containers/",
     "cxr/archive/",
+    "cxr/client/",
     "cxr/cloud/",
-    "cxr/test_client",
     "cxr/test_local_command",
+    "cxr/test_results_command",
     "cxr/test_web_command",
     "cxr/web/",
     "infra/test_archive_",
     "infra/test_build_images",
+    "infra/test_cost_at_rest",
     "infra/test_deployed_template",
+    "infra/test_destroy",
     "infra/test_function_host",
     "infra/test_lake",
     "infra/test_local",
@@ -34,8 +37,10 @@ SECONDS_EACH = (
     "infra/test_runtime_api",
     "infra/test_stack_",
     "lambdas/batch/test_batch_handlers",
+    "lambdas/lake/test_bucket",
     "lambdas/lake/test_step",
     "lambdas/test_handlers",
+    "lambdas/test_storage",
 )
 """Beginnings of the paths of tests that start processes, servers or pages, or synthesise the stack:
 one by one they are quick, all together they would take `make check` far beyond its minute."""

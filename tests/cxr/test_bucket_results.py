@@ -82,7 +82,7 @@ def test_reviews_are_saved_on_the_version_that_was_seen(s3: Any) -> None:
 
 def test_errors_say_what_happened_and_no_key(s3: Any) -> None:
     store = BucketResults("s3://no-such-bucket")
-    with pytest.raises(ContractError, match="listing the results: it does not exist"):
+    with pytest.raises(ContractError, match="listing the results: the bucket does not exist"):
         store.listing()
     with pytest.raises(ContractError) as caught:
         store.file("SMITH^JOHN", "record.json")

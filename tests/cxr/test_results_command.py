@@ -264,7 +264,7 @@ def test_a_bucket_is_compacted_into_a_lake_beside_the_results(run, bucket, tmp_p
 def test_a_bucket_that_is_not_there_is_said_plainly(run, bucket):
     code, _, err = run("s3://no-such-bucket/")
     assert code == 2
-    assert "listing results: it does not exist" in err
+    assert "listing results: the bucket does not exist" in err
 
 
 def test_what_is_no_record_is_named_and_the_rest_is_written(run, folder):

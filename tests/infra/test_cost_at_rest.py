@@ -91,4 +91,4 @@ def test_every_price_says_where_it_stands() -> None:
         assert price.usd > 0
         assert price.unit
         assert price.source.startswith("https://aws.amazon.com/")
-        assert price.source.endswith("/pricing/")
+        assert "/pricing/" in price.source

@@ -1,4 +1,4 @@
-"""An archive job on its worst day; `python -m infra.archive_trial` is the large one."""
+"""An archive job's worst day on one machine; the large one: `python -m infra.archive_trial`."""
 
 from pathlib import Path
 
