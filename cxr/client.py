@@ -9,7 +9,7 @@
 `connect()` finds the deployment of cdk.json's environment in AWS, `connect(local=True)` what
 `cxr local` runs, `connect("results/")` a folder of results, for which images are analysed on this
 machine. All three give the same answers in the same types; `cxr.fake_client.FakeClient` does so in
-a consumer's own tests.
+a consumer's own tests. mypy finds the types of an editable install by MYPYPATH=<checkout>.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
