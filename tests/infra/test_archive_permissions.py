@@ -76,7 +76,7 @@ def test_state_machine_may_do_this_and_nothing_else(template: Template, settings
     assert found == {
         "Functions": (
             {"lambda:InvokeFunction"},
-            {"<ArchiveBatchFunction.Arn>", "<ArchivePlannerFunction.Arn>"},
+            {"<ArchiveBatchFunction.Arn>", "<ArchivePlannerFunction.Arn>", "<LakeFunction.Arn>"},
             None,
         ),
         "MapRun": ({"states:StartExecution"}, {machine}, None),
