@@ -34,7 +34,7 @@ trial-archive: .venv/local $(DEMO)/images/README.txt  ## an archive job of 2,000
 rate-archive: .venv/local $(DEMO)/images/README.txt  ## the batch function against the three stages, and its memory
 	$(BIN)/python -m infra.batch_rate --images 2000 --stage-images 200 --from $(DEMO)/images
 
-check: .venv/dev  ## lint, types, fast tests: under a minute
+check: .venv/dev  ## lint, types, fast tests: about two minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -43,7 +43,7 @@ SECONDS_EACH = (
     "lambdas/test_storage",
 )
 """Beginnings of the paths of tests that start processes, servers or pages, or synthesise the stack:
-one by one they are quick, all together they would take `make check` far beyond its minute."""
+one by one they are quick, all together they would take `make check` far beyond two minutes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
