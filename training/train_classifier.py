@@ -8,7 +8,7 @@ command again after a kill: it goes on at the same step. On SageMaker the folder
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from training.batches import (
     Batch,
     Batches,
     Canvases,
+    epoch_order,
     network_input,
     occupancy,
     training_studies,
@@ -35,6 +36,7 @@ from training.config import TrainingConfig, parse, setting
 from training.data import class_list, load_prepared
 from training.entry import announce, load_splits, prepare_torch, report
 from training.localisation import STRIDE_PX, LocalisingClassifier, occupancy_loss
+from training.norm_statistics import measure_norms
 from training.optimisation import choose_device
 
 FILE_NAME: Final = "efficientnet_b4_best.pth"
@@ -55,6 +57,9 @@ class ClassifierConfig(TrainingConfig):
     weights; its head is not part of the model file's weights."""
     localisation_classes: int = setting(13, choices=(4, 5, 8, 13))
     """Labels of that objective."""
+    norm_batches: int = setting(0, low=0)
+    """Before each validation measure BatchNorm's statistics anew on this many batches of the
+    training split; 0 for the running ones. Short runs and running means of weights need it."""
 
 
 class ClassifierTask:
@@ -121,6 +126,7 @@ class ClassifierTask:
 
     def validate(self) -> Mapping[str, float]:
         """AUROC, AUPRC, calibration error and loss on the validation split."""
+        measure_norms(self.trained.classifier, self._norm_inputs())
         truth = np.asarray([study.abnormal for study in self._validation.studies])
         logits = torch.cat(
             [
@@ -136,6 +142,15 @@ class ClassifierTask:
             "ece": metrics.expected_calibration_error(truth, chance),
             "loss": float(loss),
         }
+
+    def _norm_inputs(self) -> Iterator[Tensor]:
+        """Training images to measure norms on, plain and always the same."""
+        order = epoch_order(len(self.batches.studies), seed=self._config.seed, epoch=0)
+        for position in range(min(self._config.norm_batches, self.batches.per_epoch)):
+            batch = self.batches.training_batch(
+                position, order=order, seed=self._config.seed, epoch=0, augment=False
+            )
+            yield network_input(batch.images)
 
     def model_file(self) -> dict[str, Any]:
         """Weights under timm's names, and how to feed them."""
