@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --custom-compile-co
 ENV ?= dev
 CDK := npx --yes aws-cdk@2.1148.1
 
-.PHONY: help demo web local trial-local trial-archive rate-archive check test demo-models synth bootstrap deploy destroy lock images images-trial format clean
+.PHONY: help demo web local trial-local trial-archive rate-archive bench check test demo-models synth bootstrap deploy destroy lock images images-trial format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/'
@@ -33,6 +33,9 @@ trial-archive: .venv/local $(DEMO)/images/README.txt  ## an archive job of 2,000
 
 rate-archive: .venv/local $(DEMO)/images/README.txt  ## the batch function against the three stages, and its memory
 	$(BIN)/python -m infra.batch_rate --images 2000 --stage-images 200 --from $(DEMO)/images
+
+bench: .venv/bench  ## speed of the networks and of the whole path, against torch and others: ten minutes
+	$(BIN)/python -m export.bench
 
 check: .venv/dev  ## lint, types, fast tests: about two minutes
 	$(BIN)/ruff check .
@@ -117,6 +120,10 @@ $(BIN)/python:
 .venv/infra: $(BIN)/python pyproject.toml
 	$(PIP) -e '.[infra]'
 	@touch $@
+
+.venv/bench: $(BIN)/python pyproject.toml
+	$(PIP) -e '.[bench]'
+	@touch $@ .venv/inference
 
 # Validators of FHIR outputs and state machines, where npm is; elsewhere their tests are skipped.
 .venv/all: $(BIN)/python pyproject.toml
