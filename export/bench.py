@@ -1,7 +1,7 @@
 """How fast the networks run, and the whole path: every backend in turn, one table.
 
     python -m export.bench              about ten minutes on two cores
-    python -m export.bench --quick      two rounds, no compilation, one detector
+    python -m export.bench --quick      two rounds, no compilation, one detector and batch size
 
 Writes bench.json, bench.md and bench.png to build/.
 """
@@ -65,7 +65,12 @@ def run(options: argparse.Namespace, tell: Tell) -> dict[str, Any]:
     plan = Plan(shipped=options.models)
     if options.quick:
         plan = replace(
-            plan, rounds=QUICK_ROUNDS, loads=1, compiled=False, detector_px=plan.detector_px[:1]
+            plan,
+            rounds=QUICK_ROUNDS,
+            loads=1,
+            batch=None,
+            compiled=False,
+            detector_px=plan.detector_px[:1],
         )
     if options.rounds:
         plan = replace(plan, rounds=options.rounds)
@@ -75,7 +80,7 @@ def run(options: argparse.Namespace, tell: Tell) -> dict[str, Any]:
         plan = replace(plan, classifier_px=options.classifier_px)
     left_out: list[str] = []
     if not plan.compiled:
-        left_out.append("compiled torch: left out by --quick")
+        left_out.append("compiled torch, a second batch size and a second detector: by --quick")
     networks, others_share = _measure_networks(plan, options.work, tell, left_out)
     path = None if options.no_path else _measure_path(options, tell, left_out)
     from export.bench_figures import headline

@@ -118,10 +118,10 @@ class Child:
 
 
 def order(count: int, round_number: int) -> list[int]:
-    """Who goes when: each round begins with the next one, and every other round runs backwards."""
+    """Who goes when: forwards, then backwards, and after these two the next one begins."""
     if count == 0:
         return []
-    first = round_number % count
+    first = (round_number // 2) % count
     turns = [*range(first, count), *range(first)]
     return turns[::-1] if round_number % 2 else turns
 
