@@ -216,8 +216,9 @@ def _assumed(figures: Figures) -> str:
             "- Images lie in S3 already; their storage and KMS are paid for anyway. Bucket keys "
             "make KMS requests few.",
             f"- Logs: {LOG_BYTES_A_BATCH:,} bytes a batch. Listing: {LIST_S} s for 1,000 keys.",
-            f"- Spot costs {prices.FARGATE_SPOT_SHARE:.0%} of Fargate's usual price, and "
-            f"{SPOT_REPEATED:.0%} of the work is done again.",
+            f"- Spot costs {prices.FARGATE_SPOT_SHARE:.0%} of Fargate's usual price, the least "
+            f"that AWS names; {SPOT_REPEATED:.0%} of the work is done again. A GPU instance is "
+            f"paid on demand, {prices.GPU_HOUR.usd} USD an hour (list of {prices.GPU_HOUR.read}).",
             f"- The models run {GPU_FASTER} times as fast on a T4 as on one processor.",
             "- No further formats, no events, no retries.",
         ]

@@ -11,7 +11,7 @@ from typing import Final
 from infra.setting_readers import Architecture
 
 AS_OF: Final = date(2026, 11, 23)
-"""When the table was last gone through."""
+"""When the table was last gone through; a price that was read earlier says so itself."""
 
 REGION: Final = "us-east-1"
 
@@ -29,15 +29,26 @@ class Price:
         usd: For one unit, not for the thousand or million of them that the source quotes.
         unit: What is counted.
         source: Page that states it.
+        read: When the source said so.
     """
 
     usd: float
     unit: str
     source: str
+    read: date = AS_OF
 
 
 _CLOUDWATCH: Final = "https://aws.amazon.com/cloudwatch/pricing/"
+_EC2: Final = "https://aws.amazon.com/ec2/pricing/on-demand/"
+"""Shows its table to browsers alone; the same prices are in
+https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonEC2/, AWS's list as files, from which
+a public extract was compared."""
+
 _FARGATE: Final = "https://aws.amazon.com/fargate/pricing/"
+"""Shows its table to browsers alone. Compared were the worked example of
+https://aws.amazon.com/ecs/pricing/ (0.000011244 USD a vCPU and second, read 2026-09-20) and
+https://www.vantage.sh/blog/fargate-pricing, which has both prices for us-east-1."""
+
 _KMS: Final = "https://aws.amazon.com/kms/pricing/"
 _LAMBDA: Final = "https://aws.amazon.com/lambda/pricing/"
 _S3: Final = "https://aws.amazon.com/s3/pricing/"
@@ -64,10 +75,14 @@ EXPRESS_GB_SECOND: Final = Price(0.00001667, "GB-second", _STEP_FUNCTIONS)
 FARGATE_VCPU_HOUR: Final = Price(0.04048, "vCPU and hour, Linux on x86", _FARGATE)
 FARGATE_GB_HOUR: Final = Price(0.004445, "GB and hour, Linux on x86", _FARGATE)
 FARGATE_SPOT_SHARE: Final = 0.3
-"""Spot's price over the usual one: "up to 70 % off" on the same page; it moves with demand."""
+"""Spot's price over the usual one, at its lowest: "up to a 70% discount off the regular Fargate
+price" on the same page). AWS states no more; it moves with demand."""
 
 GPU_HOUR: Final = Price(
-    0.526, "hour of a g4dn.xlarge: one T4, 4 vCPU", "https://aws.amazon.com/ec2/pricing/on-demand/"
+    0.526,
+    "hour of a g4dn.xlarge on demand, Linux: one T4, 4 vCPU",
+    _EC2,
+    read=date(2026, 9, 14),
 )
 GPU_VCPUS: Final = 4
 
