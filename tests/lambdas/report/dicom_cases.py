@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +12,17 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from lambdas.batch.analyse import Analysis, Models, analyse
+from lambdas.report.dicom_context import StudyContext
 from lambdas.report.dicom_instance import TIMING_ATTRIBUTES
 from lambdas.report.fhir import TIMING_ELEMENTS
 from lambdas.shared.isolated_reader import IsolatedReader
-from lambdas.shared.records import Source
+from lambdas.shared.records import Record, Source
 from tests.builders import dicom, film
+from tests.lambdas.report import cases
+
+FORMATS = ("dicom-sr", "dicom-gsps", "dicom-pdf")
+FILES = {"dicom-sr": "dicom/sr.dcm", "dicom-gsps": "dicom/gsps.dcm", "dicom-pdf": "dicom/pdf.dcm"}
+"""Formats, and the file that each has in a result."""
 
 WRITTEN_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -92,3 +99,37 @@ def lasting(files: dict[str, bytes]) -> dict[str, Any]:
         name: readers.get(name.rpartition(".")[2], bytes)(content)
         for name, content in files.items()
     }
+
+
+def items(dataset: Dataset, value_type: str) -> Iterator[Dataset]:
+    """Content items of a type, at any depth."""
+    for item in dataset.get("ContentSequence", ()):
+        if item.ValueType == value_type:
+            yield item
+        yield from items(item, value_type)
+
+
+def named(dataset: Dataset, meaning: str) -> Dataset:
+    """The one content item below with this name."""
+    (found,) = (
+        item
+        for item in dataset.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeMeaning == meaning
+    )
+    return found
+
+
+def analysed_like(context: StudyContext) -> Record:
+    """A record with a finding, of an image as large as the source."""
+    size = (context.display.rows // 2, context.display.columns // 2)
+    return cases.analysed(cases.film(*size), [cases.finding()])
+
+
+def groups(report: Dataset) -> list[Dataset]:
+    return list(named(report, "Imaging Measurements").ContentSequence)
+
+
+def corners(box: Record) -> list[float]:
+    """The closed outline of a box: column, row, column, row, …"""
+    x_min, y_min, x_max, y_max = box["x_min"], box["y_min"], box["x_max"], box["y_max"]
+    return [x_min, y_min, x_max, y_min, x_max, y_max, x_min, y_max, x_min, y_min]
