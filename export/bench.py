@@ -7,8 +7,6 @@ Writes bench.json, bench.md and bench.png to build/.
 """
 
 import argparse
-import importlib
-import importlib.util
 import json
 import shutil
 import sys
@@ -23,8 +21,6 @@ from typing import Any, Final
 from lambdas.shared.errors import ConfigError, CxrError
 
 SCHEMA_VERSION: Final = "1.0"
-
-PATH_MODULE: Final = "export.bench_path"
 
 PATH_REPEATS: Final = 5
 QUICK_ROUNDS: Final = 2
@@ -82,7 +78,7 @@ def run(options: argparse.Namespace, tell: Tell) -> dict[str, Any]:
     if not plan.compiled:
         left_out.append("compiled torch, a second batch size and a second detector: by --quick")
     networks, others_share = _measure_networks(plan, options.work, tell, left_out)
-    path = None if options.no_path else _measure_path(options, tell, left_out)
+    path = None if options.no_path else _measure_path(options, tell)
     from export.bench_figures import headline
 
     return {
@@ -110,9 +106,10 @@ def report(result: dict[str, Any], out: Path) -> str:
 
     text, marked = terminal(result), markdown(result)
     if result["path"]:
-        table = importlib.import_module(PATH_MODULE).path_table(result["path"]).rstrip()
-        text += f"\n{table}\n"
-        marked += f"\n```text\n{table}\n```\n"
+        from export.bench_path_table import path_markdown, path_table
+
+        text += f"\n{path_table(result['path']).rstrip()}\n"
+        marked += f"\n{path_markdown(result['path']).rstrip()}\n"
     out.mkdir(parents=True, exist_ok=True)
     (out / "bench.json").write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
     (out / "bench.md").write_text(marked)
@@ -146,18 +143,14 @@ def _measure_networks(
     return found, meter.others_share
 
 
-def _measure_path(
-    options: argparse.Namespace, tell: Tell, left_out: list[str]
-) -> dict[str, Any] | None:
+def _measure_path(options: argparse.Namespace, tell: Tell) -> dict[str, Any]:
     """The whole path, from bytes to record and PDF."""
-    if importlib.util.find_spec(PATH_MODULE) is None:
-        left_out.append("whole path: not built")
-        return None
+    from export.bench_path import measure_path
+
     tell("the whole path")
-    measured: dict[str, Any] = importlib.import_module(PATH_MODULE).measure_path(
+    return measure_path(
         models=options.models, repeats=QUICK_ROUNDS if options.quick else PATH_REPEATS, tell=tell
     )
-    return measured
 
 
 def _parser() -> argparse.ArgumentParser:
