@@ -34,6 +34,23 @@ class DeadLetterQueue:
     home_url: str
 
 
+BATCH: Final = "batch"
+"""What the function of archive jobs is called where stages are named; it has no queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """Where one function's lines are.
+
+    Attributes:
+        name: Of its stage, or `BATCH`.
+        log_group: Name.
+    """
+
+    name: str
+    log_group: str
+
+
 @dataclass(frozen=True, slots=True)
 class StagePlaces:
     """Where one stage is.
@@ -71,6 +88,14 @@ class Deployment:
     def stages(self) -> tuple[StagePlaces, ...]:
         """In the order in which images pass them."""
         return tuple(self._stage(stage.name) for stage in STAGES)
+
+    @property
+    def log_places(self) -> tuple[LogPlace, ...]:
+        """Every function that analyses images: the stages', then that of archive jobs."""
+        return (
+            *(LogPlace(stage.name, stage.log_group) for stage in self.stages),
+            LogPlace(BATCH, self.outputs["BatchLogGroup"]),
+        )
 
     @property
     def dead_letter_queues(self) -> tuple[DeadLetterQueue, ...]:

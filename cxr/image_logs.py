@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from cxr.aws import error_code, translated
-from cxr.deployment import Deployment, StagePlaces
+from cxr.deployment import Deployment, LogPlace
 
 NEEDS: Final = "logs:FilterLogEvents and kms:Decrypt"
 
@@ -63,7 +63,7 @@ class LogLine:
 
     Attributes:
         at: When.
-        stage: Whose log it stands in.
+        stage: Whose log it stands in: a stage's, or `deployment.BATCH`.
         level: `INFO`, `WARNING`, `ERROR`, or `LAMBDA`.
         sentence: What it says.
         details: What else it says, by name.
@@ -94,7 +94,7 @@ class LogLine:
 
 
 class ImageLogs:
-    """The logs of a deployment's functions.
+    """The logs of a deployment's functions: the stages', and that of archive jobs.
 
     Args:
         logs: Client.
@@ -103,48 +103,48 @@ class ImageLogs:
 
     def __init__(self, logs: Any, deployment: Deployment) -> None:
         self._logs = logs
-        self._stages = deployment.stages
+        self._places = deployment.log_places
 
     def of_image(self, image_id: str, *, since: datetime) -> list[LogLine]:
         """Lines about an image, with the bad ends of the invocations that it was in, by time."""
         found: list[LogLine] = []
-        for stage in self._stages:
-            lines = list(self._search(stage, image_id, since))
+        for place in self._places:
+            lines = list(self._search(place, image_id, since))
             requests = dict.fromkeys(line.request_id for line in lines if line.request_id)
             for request in requests:
-                lines += self._bad_ends(stage, request, since)
+                lines += self._bad_ends(place, request, since)
             found += lines
         return sorted(found, key=lambda line: line.at)
 
     def faults(self, stage: str, *, since: datetime) -> dict[str, list[LogLine]]:
         """Lines that say why messages stayed in a stage's queue, by image."""
         found: dict[str, list[LogLine]] = {}
-        places = next(each for each in self._stages if each.name == stage)
-        for line in self._search(places, FAILED, since):
+        place = next(each for each in self._places if each.name == stage)
+        for line in self._search(place, FAILED, since):
             if line.image_id and line.fault:
                 found.setdefault(line.image_id, []).append(line)
         return found
 
-    def _bad_ends(self, stage: StagePlaces, request: str, since: datetime) -> list[LogLine]:
+    def _bad_ends(self, place: LogPlace, request: str, since: datetime) -> list[LogLine]:
         return [
             line
-            for line in self._search(stage, request, since)
+            for line in self._search(place, request, since)
             if line.level == LAMBDA and line.image_id is None
         ]
 
-    def _search(self, stage: StagePlaces, words: str, since: datetime) -> Iterator[LogLine]:
+    def _search(self, place: LogPlace, words: str, since: datetime) -> Iterator[LogLine]:
         """Lines that hold these words as they stand."""
         count = 0
-        with translated(f"reading the log of {stage.name}", needs=NEEDS):
+        with translated(f"reading the log of {place.name}", needs=NEEDS):
             pages = self._logs.get_paginator("filter_log_events").paginate(
-                logGroupName=stage.log_group,
+                logGroupName=place.log_group,
                 startTime=int(since.timestamp() * 1000),
                 filterPattern=json.dumps(words),
             )
             try:
                 for page in pages:
                     for event in page["events"]:
-                        if (line := parse_line(event, stage.name, words)) is not None:
+                        if (line := parse_line(event, place.name, words)) is not None:
                             yield line
                             count += 1
                     if count >= MOST_LINES:

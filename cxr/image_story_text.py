@@ -5,6 +5,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
+from cxr.deployment import BATCH
 from cxr.image_logs import FAILED, LogLine
 from cxr.image_story import StoredRecord, Story, VersionStory
 from cxr.keys import shown
@@ -108,8 +109,9 @@ def _print_log_line(line: LogLine, console: Console) -> None:
 
 def _said(line: LogLine) -> str:
     """The sentence with its details."""
-    if line.sentence == FAILED:
-        return f"{line.sentence}: {line.fault}"
+    if line.sentence == FAILED:  # an archive job has no message that could stay
+        sentence = "image failed in a batch" if line.stage == BATCH else line.sentence
+        return f"{sentence}: {line.fault}"
     sentence = line.sentence.removeprefix(f"{line.stage} ")
     details = ", ".join(
         f"{value:,} ms" if name == "milliseconds" else f"{name} {value}"

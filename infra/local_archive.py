@@ -29,6 +29,7 @@ from infra.bulk import (
 from infra.function_host import Function, FunctionHost
 from infra.local import endpoint_environment
 from infra.local_server import ACCOUNT, REGION
+from infra.local_template import function_name, log_group_name
 from infra.pipeline import Resources
 from lambdas.batch.job import FunctionSize
 from lambdas.shared.errors import StorageUnavailableError
@@ -48,6 +49,8 @@ class LocalArchiveSettings:
         workers: Batches at the same time, each in a process of its own.
         environment: Further variables of the functions; for trials.
         timeout_seconds: Of a batch; None for the deployed one's. For trials.
+        log: Takes group, stream and line of what the functions print
+            (`local_logs.LogShipper.add`).
     """
 
     endpoint: str
@@ -56,6 +59,7 @@ class LocalArchiveSettings:
     workers: int
     environment: Mapping[str, str]
     timeout_seconds: int | None = None
+    log: Callable[[str, str, str], None] = lambda group, stream, line: None
 
 
 class LocalArchive:
@@ -67,10 +71,9 @@ class LocalArchive:
 
     def __init__(self, settings: LocalArchiveSettings) -> None:
         self._settings = settings
-        self._planner = FunctionHost(self._function("planner", PLAN_HANDLER, PLANNER_SIZE))
+        self._planner = self._host("planner", PLAN_HANDLER, PLANNER_SIZE)
         self._hosts = [
-            FunctionHost(self._function("batch", BATCH_HANDLER, BATCH_SIZE))
-            for _ in range(settings.workers)
+            self._host("batch", BATCH_HANDLER, BATCH_SIZE) for _ in range(settings.workers)
         ]
         self._idle: queue.SimpleQueue[FunctionHost] = queue.SimpleQueue()
         for host in self._hosts:
@@ -171,15 +174,19 @@ class LocalArchive:
             wait *= RETRY_BACKOFF
         return None
 
+    def _host(self, name: str, handler: str, size: FunctionSize) -> FunctionHost:
+        function = self._function(name, handler, size)
+        return FunctionHost(function, partial(self._settings.log, function.log_group))
+
     def _function(self, name: str, handler: str, size: FunctionSize) -> Function:
         settings = self._settings
         return Function(
-            name=f"cxr-{name}",
-            arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:cxr-{name}",
+            name=function_name(name),
+            arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function_name(name)}",
             handler=handler,
             timeout_s=settings.timeout_seconds or size.timeout_seconds,
             memory_mb=size.memory_mb,
-            log_group=f"/aws/lambda/cxr-{name}",
+            log_group=log_group_name(name),
             environment=bulk_environment(settings.resources, models=str(settings.models.resolve()))
             | endpoint_environment(settings.endpoint)
             | dict(settings.environment),

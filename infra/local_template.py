@@ -22,7 +22,6 @@ from infra.pipeline import (
 )
 from lambdas.shared.errors import ContractError
 from lambdas.shared.events import EVENT_DETAIL_TYPE, EVENT_SOURCE
-from lambdas.shared.flow import Stage
 from lambdas.shared.metric_names import NAMESPACE
 
 STACK_NAME: Final = "cxr-batch-local"
@@ -36,17 +35,20 @@ PROCESSED_QUEUE: Final = f"{STACK_NAME}-processed"
 NO_STATE_MACHINE: Final = "none"
 """Archive jobs are run by the command that starts them (`infra.local_archive`)."""
 
+BULK_FUNCTIONS: Final = ("batch", "planner")
+"""Of archive jobs (`infra.bulk`)."""
+
 _DAY_S: Final = 24 * 60 * 60
 
 
-def function_name(stage: Stage) -> str:
-    """Of the stage's function."""
-    return f"{STACK_NAME}-{stage}"
+def function_name(of: str) -> str:
+    """Of a stage's function, or one of `BULK_FUNCTIONS`."""
+    return f"{STACK_NAME}-{of}"
 
 
-def log_group_name(stage: Stage) -> str:
-    """Of the stage's function."""
-    return f"/aws/lambda/{function_name(stage)}"
+def log_group_name(of: str) -> str:
+    """Of the same function."""
+    return f"/aws/lambda/{function_name(of)}"
 
 
 def local_template(*, model_set: str, visibility_seconds: int | None = None) -> dict[str, Any]:
@@ -94,11 +96,14 @@ def local_template(*, model_set: str, visibility_seconds: int | None = None) -> 
         "ArchiveStateMachine": NO_STATE_MACHINE,
         "ArchiveArchitecture": "x86_64",
         "ArchiveConcurrency": str(MAP_CONCURRENCY),
-        "BatchFunction": f"{STACK_NAME}-batch",
-        "BatchLogGroup": f"/aws/lambda/{STACK_NAME}-batch",
-        "PlannerFunction": f"{STACK_NAME}-planner",
-        "PlannerLogGroup": f"/aws/lambda/{STACK_NAME}-planner",
     }
+    for bulk in BULK_FUNCTIONS:
+        name = bulk.capitalize()
+        resources[f"{name}LogGroup"] = _log_group(bulk)
+        outputs |= {
+            f"{name}Function": function_name(bulk),
+            f"{name}LogGroup": {"Ref": f"{name}LogGroup"},
+        }
     for stage in STAGES:
         name = stage.name.capitalize()
         resources |= _stage_resources(stage, visibility_seconds)
@@ -167,10 +172,14 @@ def _stage_resources(stage: StageSpec, visibility_seconds: int | None) -> dict[s
                 "maxReceiveCount": stage.max_receives,
             },
         ),
-        f"{name}LogGroup": {
-            "Type": "AWS::Logs::LogGroup",
-            "Properties": {"LogGroupName": log_group_name(stage.name)},
-        },
+        f"{name}LogGroup": _log_group(stage.name),
+    }
+
+
+def _log_group(function: str) -> dict[str, Any]:
+    return {
+        "Type": "AWS::Logs::LogGroup",
+        "Properties": {"LogGroupName": log_group_name(function)},
     }
 
 

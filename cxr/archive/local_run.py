@@ -90,11 +90,15 @@ class LocalRun(threading.Thread):
     ) -> None:
         super().__init__(name=f"job-{job}", daemon=True)
         from infra.local_archive import LocalArchive, LocalArchiveSettings
+        from infra.local_logs import LogShipper
         from infra.pipeline import Resources
 
         self._files, self._job, self._ran = files, job, ran
         self.error: CxrError | None = None
         self.exit_code = 0
+        self._logs = LogShipper(
+            logs=deployment.cloud.client("logs"), cloudwatch=deployment.cloud.client("cloudwatch")
+        )
         self._archive = LocalArchive(
             LocalArchiveSettings(
                 endpoint=str(deployment.cloud.endpoint),
@@ -108,13 +112,14 @@ class LocalRun(threading.Thread):
                 models=models,
                 workers=workers,
                 environment={},
+                log=self._logs.add,
             )
         )
 
     def run(self) -> None:
         """Until the job ends, or `finish` or `drop` is called."""
         try:
-            with self._archive:
+            with self._logs, self._archive:
                 self._archive.run(
                     self._job,
                     ran=self._ran,

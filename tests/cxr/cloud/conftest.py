@@ -72,7 +72,7 @@ class Place:
 
     def log(self, stage: str, *lines: str | Mapping[str, Any]) -> None:
         """Write to a function's log."""
-        group = next(s.log_group for s in self.deployment.stages if s.name == stage)
+        group = next(p.log_group for p in self.deployment.log_places if p.name == stage)
         logs = self.client("logs")
         stream = f"stream-{time.monotonic_ns()}"
         logs.create_log_stream(logGroupName=group, logStreamName=stream)

@@ -331,3 +331,24 @@ def test_log_group_that_is_not_there_is_an_empty_one(place: Place) -> None:
     code, out, _ = place.run("logs", KEY)
     assert code == 0
     assert "Not known" not in out
+
+
+def test_archive_job_that_could_not_analyse_an_image(place: Place) -> None:
+    image, other = place.upload(KEY), place.upload("images/other.dcm")
+    failed = {"level": "ERROR", "error": "ValueError", "trace": ["analyse.py:7 analyse"]}
+    request = "2f6ae0a2-7f6c-4d4a-9b55-0ad7d1b1b6f5"
+    place.log(
+        "batch",
+        line(other, image_logs.FAILED, service="batch", **failed),
+        line(image, image_logs.FAILED, service="batch", request_id=request, **failed),
+        f"2026-11-23T10:00:00.000Z {request} Task timed out after 300.00 seconds",
+    )
+    code, out, _ = place.run("logs", KEY)
+    assert code == 0
+    told = [re.sub(r"^  \S+ \S+  ", "", each) for each in out.splitlines()[-2:]]
+    assert told == [
+        "batch     ERROR image failed in a batch: ValueError at analyse.py:7 analyse",
+        "batch     LAMBDA Task timed out after 300.00 seconds",
+    ]
+    (version,) = place.json("logs", KEY)["versions"]
+    assert [each["stage"] for each in version["lines"]] == ["batch", "batch"]
