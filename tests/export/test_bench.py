@@ -86,7 +86,8 @@ def test_operations_are_those_of_the_networks(result):
     gop = statistics.median(row["gop"] for row in rows(result, "classifier_64").values())
     assert gop / 2 * (380 / 64) ** 2 == pytest.approx(4.4, rel=0.15)
     found = rows(result, "detector_64")
-    assert found[EAGER]["gop"] == found[STOCK]["gop"] > found[FLOAT32]["gop"]
+    # of so small an input, suppression leaves fewer regions than 1,000 or even 300
+    assert found[EAGER]["gop"] == found[STOCK]["gop"]
     assert found[EAGER_FEWER]["gop"] == found[INT8]["gop"] == found[FLOAT32]["gop"]
 
 
