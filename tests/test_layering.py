@@ -102,6 +102,8 @@ STAGE_FUNCTIONS = ("lambdas.classify.classify", "lambdas.detect.detect")
 
 def test_training_and_export_use_only_the_shared_runtime_and_the_stage_functions() -> None:
     allowed = ("lambdas.shared", *STAGE_FUNCTIONS)
+    # the benchmark of the whole path measures the chain itself, which one module owns
+    more = {"export/bench_path_ours.py": ("lambdas.batch.analyse",)}
     wrong = {
         relative(path): sorted(names)
         for path in modules("training", "export")
@@ -109,7 +111,8 @@ def test_training_and_export_use_only_the_shared_runtime_and_the_stage_functions
             names := {
                 name
                 for name in imports(path)
-                if name.startswith("lambdas.") and not name.startswith(allowed)
+                if name.startswith("lambdas.")
+                and not name.startswith((*allowed, *more.get(relative(path), ())))
             }
         )
     }
