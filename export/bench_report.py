@@ -1,5 +1,6 @@
 """The result for people: one table for each case, on the terminal and in Markdown."""
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,9 @@ COLUMNS: Final = (
     "memory MB",
     "disk MB",
 )
+
+WIDTH: Final = 110
+"""Characters of a line of the notes."""
 
 MEANING: Final = (
     "ms: median for one image, in a warm process; best ms: the shortest. x eager: torch eager's "
@@ -46,8 +50,8 @@ def terminal(result: Mapping[str, Any]) -> str:
         columns, lines = cells(case)
         parts += [case["title"], *_aligned(columns, lines), *_peak_line(case), ""]
     parts += [f"{name:28s} {text}" for name, text in summary(result)]
-    parts += ["", *(f"  {line}" for line in MEANING)]
-    return "\n".join(parts) + "\n"
+    notes = (textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in MEANING)
+    return "\n".join([*parts, "", *notes]) + "\n"
 
 
 def markdown(result: Mapping[str, Any]) -> str:
