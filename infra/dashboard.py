@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -69,12 +69,13 @@ class Dashboard(Construct):
                 ],
                 [self._percentiles(threshold), self._distribution(), self._abnormal()],
                 [*self._costs(), self._oddities()],
+                self._archive_jobs(),
             ],
         )
 
     def _emitted(
         self,
-        stage: Stage,
+        stage: Stage | Literal["batch"],
         metric: str,
         statistic: str = _SUM,
         period: Duration = PERIOD,
@@ -184,6 +185,42 @@ class Dashboard(Construct):
                 )
             },
         )
+
+    def _archive_jobs(self) -> list[cloudwatch.IWidget]:
+        """Empty while no job runs; the children of a map run are calls of the batch function."""
+        archive = self._parts.archive
+        run = {"batch": archive.batch.function, "planner": archive.planner.function}
+        images = {"analysed": names.IMAGES_ANALYSED, "rejected": names.IMAGES_REJECTED}
+        calls: dict[str, cloudwatch.IMetric] = {
+            "batches begun": run["batch"].metric_invocations(period=PERIOD)
+        }
+        for whose, function in run.items():
+            calls[f"{whose} errors"] = function.metric_errors(period=PERIOD)
+            calls[f"{whose} throttled"] = function.metric_throttles(period=PERIOD)
+        for outcome in ("Failed", "TimedOut", "Aborted"):
+            calls[f"executions: {outcome}"] = cloudwatch.Metric(
+                namespace="AWS/States",
+                metric_name=f"Executions{outcome}",
+                dimensions_map={"StateMachineArn": archive.machine.ref},
+                statistic=_SUM,
+                period=PERIOD,
+            )
+        return [
+            _graph(
+                "Archive jobs: images done in 5 minutes",
+                {label: self._emitted("batch", metric) for label, metric in images.items()},
+                stacked=True,
+            ),
+            _graph("Archive jobs: batches, and what failed", calls),
+            _graph(
+                "Archive jobs: time for one batch",
+                {
+                    statistic: run["batch"].metric_duration(period=PERIOD, statistic=statistic)
+                    for statistic in ("p50", "p95", _MAXIMUM)
+                },
+                unit="ms",
+            ),
+        ]
 
     def _failures(self) -> cloudwatch.GraphWidget:
         run = {stage: part.function for stage, part in self._parts.functions.items()}

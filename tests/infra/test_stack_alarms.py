@@ -163,7 +163,7 @@ def test_own_metrics_are_found_by_the_stage_alone(
         for metric in widget["metrics"]:
             if metric[0] == settings.metrics_namespace:
                 assert metric[2] == metric_names.STAGE_DIMENSION
-                assert metric[3] in NAMES
+                assert metric[3] in (*NAMES, "batch")
 
 
 def test_functions_emit_what_the_dashboard_looks_for(
@@ -199,6 +199,30 @@ def test_dashboard_has_what_operators_ask_for(
     widgets: dict[str, dict[str, Any]], says: str
 ) -> None:
     assert [title for title in widgets if says in title]
+
+
+def test_dashboard_has_a_row_for_archive_jobs(widgets: dict[str, dict[str, Any]]) -> None:
+    row = {title: each for title, each in widgets.items() if title.startswith("Archive jobs: ")}
+    assert len(row) == 3
+    lines = [metric[:4] for each in row.values() for metric in each["metrics"]]
+    shown = {(namespace, name, where) for namespace, name, _, where in lines}
+    machine, batch, planner = (
+        "<ArchiveMachine>",
+        "<ArchiveBatchFunction>",
+        "<ArchivePlannerFunction>",
+    )
+    assert {(name, where) for namespace, name, where in shown if namespace == "AWS/Lambda"} == {
+        ("Invocations", batch),
+        ("Duration", batch),
+        *((name, where) for name in ("Errors", "Throttles") for where in (batch, planner)),
+    }
+    assert {(name, where) for namespace, name, where in shown if namespace == "AWS/States"} == {
+        (f"Executions{outcome}", machine) for outcome in ("Failed", "TimedOut", "Aborted")
+    }
+    own = {(name, where) for namespace, name, where in shown if namespace[:4] != "AWS/"}
+    assert own == {
+        (name, "batch") for name in (metric_names.IMAGES_ANALYSED, metric_names.IMAGES_REJECTED)
+    }
 
 
 def test_scores_are_binned_without_gaps(widgets: dict[str, dict[str, Any]]) -> None:
