@@ -75,7 +75,7 @@ def measure_path(
         Plain values for JSON; `path_table` shows them.
 
     Raises:
-        ConfigError: `models` is no folder, or repeats is less than 1.
+        ConfigError: `models` is no folder, repeats is less than 1, or a format is unknown.
     """
     plan = plan or PathPlan()
     if repeats < 1:
@@ -84,6 +84,8 @@ def measure_path(
         raise ConfigError(f"no folder of bundles at {models}; name one with --models")
     from export.bench_path_films import JPEG_2000, WRITERS, write_films
 
+    if unknown := sorted(set(plan.formats or ()) - set(WRITERS)):
+        raise ConfigError(f"no formats {unknown}; there are {', '.join(WRITERS)}")
     pairs = networks(
         plan.work,
         classifier_px=plan.classifier_px,

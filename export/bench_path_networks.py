@@ -14,6 +14,9 @@ REPOSITORY: Final = Path(__file__).parents[1]
 BOXES: Final = 2
 """Drawn in both ways, as many as the film has findings; seeded scores would give dozens."""
 
+DIGEST_HEX: Final = 16
+"""Length of a folder's name."""
+
 BUILDERS: Final = (
     "export/bench_networks.py",
     "export/classifier_graph.py",
@@ -48,7 +51,7 @@ def networks(
         tell: Told what takes long.
     """
     kept = folder / _digest()
-    for old in folder.glob("*"):
+    for old in folder.glob("[0-9a-f]" * DIGEST_HEX):
         if old != kept:
             shutil.rmtree(old)
     classifier = kept / f"classifier-{classifier_px}"
@@ -111,4 +114,4 @@ def _digest() -> str:
     for name in BUILDERS:
         path = REPOSITORY / name
         found.update(path.read_bytes() if path.exists() else b"absent")
-    return found.hexdigest()[:16]
+    return found.hexdigest()[:DIGEST_HEX]

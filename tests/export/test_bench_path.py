@@ -113,6 +113,12 @@ def test_no_repeats_are_refused(tmp_path):
         measure_path(models=tmp_path, repeats=0, tell=print)
 
 
+def test_an_unknown_format_is_told_with_those_there_are(tmp_path):
+    plan = PathPlan(formats=("GIF",), work=tmp_path)
+    with pytest.raises(ConfigError, match=r"\['GIF'\]; there are PNG 8 bit, PNG 16 bit"):
+        measure_path(models=tmp_path, repeats=1, tell=print, plan=plan)
+
+
 @pytest.mark.slow
 def test_a_small_run_measures_both_ways_and_never_imports_torch_in_ours(tmp_path):
     pytest.importorskip("torch")
