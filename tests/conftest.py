@@ -46,9 +46,19 @@ SECONDS_EACH = (
 one by one they are quick, all together they would take `make check` far beyond two minutes."""
 
 
+def takes_seconds(path: Path) -> bool:
+    return path.relative_to(REPOSITORY / "tests").as_posix().startswith(SECONDS_EACH)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files of slow tests alone are not even imported where none is wanted: that took seconds."""
+    unwanted = config.option.markexpr == "not slow" and collection_path.suffix == ".py"
+    return True if unwanted and takes_seconds(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(REPOSITORY / "tests").as_posix().startswith(SECONDS_EACH):
+        if takes_seconds(item.path):
             item.add_marker(pytest.mark.slow)
 
 

@@ -108,6 +108,7 @@ def test_same_record_gives_the_same_bytes() -> None:
     assert json.dumps(record) == before
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_process() -> None:
     program = (
         "import hashlib; from tests.lambdas.report.cases import *; "
