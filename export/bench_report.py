@@ -25,8 +25,8 @@ MEANING: Final = (
     "median over this one. For detectors, torch eager runs as the proof of concept does, with "
     "torchvision's 1,000 proposals, ours with 300; the next column compares equal numbers.",
     "% of peak: operations of all convolutions and matrix products, over the time of the whole "
-    "graph, against the fastest large product that onnxruntime ran in the same rounds: int8 for "
-    "int8, float32 for the rest.",
+    "graph (the median), against the fastest run of any large product that "
+    "onnxruntime ran in the same rounds: int8 for int8, float32 for the rest.",
     "load s: in a fresh process, from libraries imported to ready for the first image, files in "
     "the page cache; for compiled torch with the compilation. start s: likewise from nothing, "
     "imports included. memory MB: the most that the process ever held, libraries included.",
