@@ -132,6 +132,7 @@ def write_bundle(
     origin: Origin,
     precision: str,
     parity: Mapping[str, Any] | None,
+    gate: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write a bundle, load it, open its graph, and only then put it in place.
 
@@ -142,6 +143,7 @@ def write_bundle(
         origin: Of the model.
         precision: As `export.quantize` names it.
         parity: What `export.parity` measured; None where nothing was compared.
+        gate: What `export.gate` measured; None where the graph computes in float32 untried.
 
     Raises:
         ContractError: The bundle does not load, or its graph contradicts model.json.
@@ -160,6 +162,7 @@ def write_bundle(
         "code_version": origin.code_version,
         "precision": precision,
         "parity": dict(parity) if parity else None,
+        **({"gate": dict(gate)} if gate else {}),
         "sha256": hashlib.sha256(data).hexdigest(),
         "intended_use": INTENDED_USE,
     }

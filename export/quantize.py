@@ -13,9 +13,11 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from lambdas.shared.onnx_model import FOLDED_WEIGHTS
+
 FLOAT32: Final = "float32"
-INT8_WEIGHTS: Final = "int8 weights, float32 compute"
-"""The names of precisions in model.json; `lambdas.shared.onnx_model` knows the second."""
+INT8_WEIGHTS: Final = FOLDED_WEIGHTS
+"""The names of precisions in model.json."""
 
 MIN_ELEMENTS: Final = 1024
 """Smaller tensors stay float32: together they are a fraction of a percent of a model."""
@@ -60,20 +62,26 @@ def quantize_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def to_int8(
-    values: npt.NDArray[np.float32], *, axis: int
+    values: npt.NDArray[np.float32], *, axis: int, largest_whole: int = INT8_MAX
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
     """Round to multiples of a scale for each index along `axis`.
 
+    Args:
+        values: Weights.
+        axis: Of the output channels.
+        largest_whole: Largest magnitude, at most `INT8_MAX`.
+
     Returns:
-        int8 in [-127, 127] of the same shape, and the scales, so that their product is near values.
+        int8 in [-largest_whole, largest_whole] of the same shape, and the scales, so that their
+        product is near values.
     """
     others = tuple(index for index in range(values.ndim) if index != axis)
     largest = np.abs(values).max(axis=others)
-    scale = np.where(largest > 0, largest / INT8_MAX, 1.0).astype(np.float32)
+    scale = np.where(largest > 0, largest / largest_whole, 1.0).astype(np.float32)
     shape = [1] * values.ndim
     shape[axis] = -1
     whole = np.rint(values / scale.reshape(shape))
-    return np.clip(whole, -INT8_MAX, INT8_MAX).astype(np.int8), scale
+    return np.clip(whole, -largest_whole, largest_whole).astype(np.int8), scale
 
 
 def _weights(graph: onnx.GraphProto) -> Iterator[tuple[str, int]]:

@@ -6,6 +6,7 @@ import (microsoft/onnxruntime #27379, #29843), so that is set here, and this mod
 
 import json
 import os
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,9 @@ from lambdas.shared.errors import ModelMismatchError
 
 LABELS_METADATA_KEY: Final = "labels"
 """Key of the graph's metadata under which the export writes the label names as a JSON list."""
+
+FOLDED_WEIGHTS: Final = "int8 weights, float32 compute"
+"""The precision in model.json of a graph whose int8 weights are folded to float32 at load."""
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -48,7 +52,17 @@ class OnnxModel:
         return dict(zip(names, values, strict=True))
 
 
-def _open_session(bundle: Bundle, threads: int | None) -> Any:
+def open_graph(
+    graph: Path | bytes, *, threads: int | None = None, fold_weights: bool = False
+) -> Any:
+    """An onnxruntime session on the processor.
+
+    Args:
+        graph: File, or the serialised model.
+        threads: Within one operator; None for one for each processor.
+        fold_weights: Whether weights stored in int8 behind DequantizeLinear become float32 once,
+            at load, and all computing is in float32.
+    """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
@@ -56,13 +70,16 @@ def _open_session(bundle: Bundle, threads: int | None) -> Any:
     options.log_severity_level = 3  # errors only: warnings name nodes, which nobody here can act on
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or os.cpu_count() or 1
-    # Weights stored in int8 behind DequantizeLinear are folded to float32 once, at load.
-    if bundle.facts["precision"] == "int8 weights, float32 compute":
+    if fold_weights:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
+    source = str(graph) if isinstance(graph, Path) else graph
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def _open_session(bundle: Bundle, threads: int | None) -> Any:
+    fold = bundle.facts["precision"] == FOLDED_WEIGHTS
     try:
-        return onnxruntime.InferenceSession(
-            str(bundle.graph_path), options, providers=["CPUExecutionProvider"]
-        )
+        return open_graph(bundle.graph_path, threads=threads, fold_weights=fold)
     except Exception as error:  # onnxruntime raises its own tree, not exported
         raise ModelMismatchError(
             f"model bundle {bundle.folder}: the graph does not load: {error}"
