@@ -27,6 +27,7 @@ _COPIED = (
     "trained_on",
     "precision",
     "parity",
+    "gate",
     "code_version",
     "sha256",
     "intended_use",
@@ -91,7 +92,7 @@ def _describe(bundle: Bundle) -> dict[str, Any]:
     except ModelMismatchError as error:
         problem = str(error)
     return {
-        **{name: bundle.facts[name] for name in _COPIED},
+        **{name: bundle.facts.get(name) for name in _COPIED},
         "warnings": list(bundle.warnings),
         "size_bytes": sum(path.stat().st_size for path in bundle.folder.iterdir()),
         "sha256_checked": True,  # load_bundle refuses any other
@@ -115,6 +116,7 @@ def _rows(model: dict[str, Any]) -> list[tuple[str, str]]:
         *([("Calibration", _calibration(model["calibration"]))] if _is_triage(model) else []),
         ("Precision", model["precision"]),
         ("Parity", _parity(parity) if parity else "not measured"),
+        *([("int8 beside float32", _gate(model["gate"]))] if model.get("gate") else []),
         ("Size on disk", f"{model['size_bytes'] / 1e6:.1f} MB"),
         ("Code version", model["code_version"]),
         ("Graph", model["graph_problem"] or "loads, and agrees with model.json"),
@@ -157,6 +159,14 @@ def _parity(parity: dict[str, Any]) -> str:
         f"{name} {value:.2g}" for name, value in parity["max_abs_difference"].items()
     )
     return f"largest difference from {parity['reference']} on {parity['n']} images: {differences}"
+
+
+def _gate(gate: dict[str, Any]) -> str:
+    return (
+        f"{gate['figure']} {gate['float32']:.3f} in float32, {gate['quantised']:.3f} in int8 on "
+        f"{gate['data']}; fall at most {max(gate['fall_at_most'], 0):.4f} ({gate['margin']:g} is "
+        f"allowed), {gate['agreement']:.1%} of the decisions agree"
+    )
 
 
 def _metrics_table(metrics: list[dict[str, Any]]) -> Table:

@@ -22,7 +22,7 @@ from lambdas.shared.errors import ConfigError, CxrError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export every checkpoint; the exit code is 0 when all bundles are written."""
-    options = _parser().parse_args(arguments)
+    options = parse(arguments)
     unused = {label for label, _ in options.thresholds if label}
     try:
         for source in options.checkpoints:
@@ -36,6 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"export: {error}\n")
         return 1
     return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of `export.bundles.export`."""
+    return _parser().parse_args(arguments)
 
 
 def _summary(exported: Exported) -> str:
