@@ -53,7 +53,7 @@ demo-models: .venv/all  ## make models/demo from nothing: about an hour and a ha
 	training/recipes/phantoms_cpu.sh build/training-run
 	$(BIN)/python -m export build/training-run/classifier-380/efficientnet_b4_best.pth \
 	  build/training-run/detector-256/final_model.pth --out models/demo --trained-on phantoms \
-	  --name cxr-demo --version 1.0.0 --description \
+	  --data build/training-run/prepared --name cxr-demo --version 1.1.0 --description \
 	  "2,000 phantoms (python -m training.phantoms --seed 2026), no patient; training/recipes/phantoms_cpu.sh"
 	$(BIN)/python -m training.evaluate --data build/training-run/prepared --models models/demo \
 	  --out build/evaluation --write-operating-point

@@ -80,6 +80,7 @@ def run(options: argparse.Namespace, tell: Tell) -> dict[str, Any]:
     networks, others_share = _measure_networks(plan, options.work, tell, left_out)
     path = None if options.no_path else _measure_path(options, tell)
     from export.bench_figures import headline
+    from export.bench_networks import int8_tasks
 
     return {
         "schema_version": SCHEMA_VERSION,
@@ -92,7 +93,7 @@ def run(options: argparse.Namespace, tell: Tell) -> dict[str, Any]:
         "others_share": others_share,
         "warnings": warnings_about(others_share, load_before),
         "left_out": left_out,
-        **headline(networks),
+        **headline(networks, int8_tasks=int8_tasks(options.models)),
         "path_ratio": path["path_ratio"] if path else None,
         "cases": networks,
         "path": path,

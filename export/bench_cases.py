@@ -98,14 +98,13 @@ def cases(
     if importlib.util.find_spec("openvino") is None:
         left_out.append("OpenVINO: not installed; pip install -e '.[bench]'")
     peaks = _peaks(folder / "peak", plan)
-    yield from _classifier(plan, folder, peaks, tell=tell, left_out=left_out)
+    yield from _classifier(plan, folder, peaks, tell=tell)
     for position, size in enumerate(plan.detector_px):
         # compiling takes minutes, and says the same at another size
         compiled = plan.compiled and position == 0
         tell(f"writing the detector, {size} px")
         place = _place(folder, f"detector_{size}", size)
-        operations, missing = networks.write_detector(place, size, proposals=PROPOSALS)
-        _note(missing, left_out)
+        operations = networks.write_detector(place, size, proposals=PROPOSALS)
         whole = networks.stock_operations(place, np.load(place / networks.INPUT))
         yield Case(
             f"detector_{size}",
@@ -132,13 +131,11 @@ def _classifier(
     peaks: tuple[Backend, ...],
     *,
     tell: Callable[[str], None],
-    left_out: list[str],
 ) -> Iterator[Case]:
     size = plan.classifier_px
     tell(f"writing the classifier, {size} px")
     place = _place(folder, f"classifier_{size}", size)
-    operations, missing = networks.write_classifier(place, size)
-    _note(missing, left_out)
+    operations = networks.write_classifier(place, size)
     every = _forms(plan, place, "classification", size, operations, operations, place)
     kinds = [EAGER, *([COMPILED] if plan.compiled else []), STOCK, FLOAT32, INT8, OPENVINO]
     yield Case(
@@ -286,8 +283,3 @@ def _place(folder: Path, name: str, size: int, *, count: int = 1) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     np.save(place / networks.INPUT, np.concatenate(networks.pictures(size, count)))
     return place
-
-
-def _note(missing: str | None, left_out: list[str]) -> None:
-    if missing and missing not in left_out:
-        left_out.append(missing)

@@ -6,8 +6,6 @@ would change what suppression has to do. Speed depends on shapes alone; that the
 is proved where a checkpoint is exported (`export.parity` and the gate of the quantisation).
 """
 
-import importlib
-import importlib.util
 import logging
 import warnings
 from collections.abc import Sequence
@@ -19,6 +17,7 @@ import numpy.typing as npt
 
 from export.bench_backends import as_image
 from export.pictures import picture
+from lambdas.shared.bundle import BUNDLE_TASKS, load_bundle
 from lambdas.shared.labels import DETECTOR_LABELS, TRIAGE_LABELS
 
 if TYPE_CHECKING:
@@ -31,6 +30,9 @@ EXACT: Final = "float32"
 SMALL: Final = "int8"
 INPUT: Final = "input.npy"
 """Files and bundle folders of one network."""
+
+INT8_PRECISION: Final = "int8, calibrated"
+"""`export.static_int8.INT8`, which takes a second to import."""
 
 SEED: Final = 2026
 CALIBRATION_PICTURES: Final = 4
@@ -46,8 +48,6 @@ LOGIT_SPREAD: Final = 20.0
 
 BACKGROUND_BIAS: Final = 3.0
 """Most regions of a film hold nothing."""
-
-INT8_MODULE: Final = "export.static_int8"
 
 Image = npt.NDArray[np.float32]
 
@@ -124,11 +124,17 @@ def settle_norms(model: "torch.nn.Module", batch: "torch.Tensor") -> None:
         hook.remove()
 
 
-def write_classifier(folder: Path, size: int) -> tuple[int, str | None]:
+def int8_tasks(models: Path) -> frozenset[str]:
+    """Tasks whose model in a pair computes in int8: it has passed the gate of the export."""
+    bundles = [load_bundle(models / part) for part in BUNDLE_TASKS]
+    return frozenset(b.task for b in bundles if b.facts["precision"] == INT8_PRECISION)
+
+
+def write_classifier(folder: Path, size: int) -> int:
     """Write a classifier in every form.
 
     Returns:
-        Operations for one image, and why there is no int8 form (None where there is one).
+        Operations for one image.
     """
     from export import classifier_graph
     from export.package import OperatingPoint, classifier_facts
@@ -148,7 +154,7 @@ def write_classifier(folder: Path, size: int) -> tuple[int, str | None]:
     return _write_ours(folder, graph, facts, size, architecture="EfficientNet-B4")
 
 
-def write_detector(folder: Path, size: int, *, proposals: int) -> tuple[int, str | None]:
+def write_detector(folder: Path, size: int, *, proposals: int) -> int:
     """Write a detector in every form; ours with so many proposals, the stock one with its own.
 
     Returns:
@@ -187,11 +193,12 @@ def stock_operations(folder: Path, image: Image) -> int:
 
 def _write_ours(
     folder: Path, graph: "onnx.ModelProto", facts: dict[str, Any], size: int, *, architecture: str
-) -> tuple[int, str | None]:
+) -> int:
     """Both bundles; operations of the float32 graph."""
     from export.bench_operations import count_operations
     from export.package import Origin, write_bundle
     from export.quantize import FLOAT32
+    from export.static_int8 import quantize_static
 
     images = pictures(size, CALIBRATION_PICTURES)
     origin = Origin(
@@ -215,11 +222,8 @@ def _write_ours(
 
     write(EXACT, graph, FLOAT32)
     operations = count_operations(graph, {graph.graph.input[0].name: images[0]})
-    if importlib.util.find_spec(INT8_MODULE) is None:
-        return operations, "int8: not built"
-    static_int8 = importlib.import_module(INT8_MODULE)
-    write(SMALL, static_int8.quantize_static(graph, images), getattr(static_int8, "INT8", "int8"))
-    return operations, None
+    write(SMALL, quantize_static(graph, images), INT8_PRECISION)
+    return operations
 
 
 def _write_stock_classifier(model: "torch.nn.Module", path: Path, size: int) -> None:

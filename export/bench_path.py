@@ -82,6 +82,7 @@ def measure_path(
         raise ConfigError(f"repeats is {repeats}, expected at least 1")
     if not models.is_dir():
         raise ConfigError(f"no folder of bundles at {models}; name one with --models")
+    from export.bench_networks import int8_tasks
     from export.bench_path_films import JPEG_2000, WRITERS, write_films
 
     if unknown := sorted(set(plan.formats or ()) - set(WRITERS)):
@@ -91,6 +92,7 @@ def measure_path(
         classifier_px=plan.classifier_px,
         detector_px=plan.detector_px,
         proposals=plan.proposals,
+        int8=int8_tasks(models),
         tell=tell,
     )
     with tempfile.TemporaryDirectory(prefix="cxr-bench-path-") as scratch:

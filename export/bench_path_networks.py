@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +39,7 @@ def networks(
     classifier_px: int,
     detector_px: tuple[int, ...],
     proposals: int,
+    int8: Collection[str],
     tell: Callable[[str], None],
 ) -> dict[int, Path]:
     """Folders with `pair` (our bundles) and both `weights`, by the detector's input size.
@@ -48,6 +49,7 @@ def networks(
         classifier_px: Side of the classifier's input.
         detector_px: Sides of the detectors' inputs.
         proposals: Regions that our detectors look at.
+        int8: Tasks that run in int8; the others in float32.
         tell: Told what takes long.
     """
     kept = folder / _digest()
@@ -68,9 +70,10 @@ def networks(
             from export.bench_networks import write_detector
 
             _build(detector, lambda new, size=size: write_detector(new, size, proposals=proposals))  # type: ignore[misc]
-        pair = kept / f"pair-{classifier_px}-{size}-{proposals}"
+        forms = "".join(sorted(task[0] for task in int8)) or "none"
+        pair = kept / f"pair-{classifier_px}-{size}-{proposals}-int8-{forms}"
         if not pair.exists():
-            _build(pair, lambda new, parts=(classifier, detector): _pair(new, *parts))  # type: ignore[misc]
+            _build(pair, lambda new, parts=(classifier, detector): _pair(new, *parts, int8))  # type: ignore[misc]
         found[size] = pair
     return found
 
@@ -91,10 +94,11 @@ def _build(folder: Path, write: Callable[[Path], object]) -> None:
     new.rename(folder)
 
 
-def _pair(folder: Path, classifier: Path, detector: Path) -> None:
+def _pair(folder: Path, classifier: Path, detector: Path, int8: Collection[str]) -> None:
     """Our bundles and the weights of the other way, linked; the detector keeps `BOXES`."""
     for source, part in ((classifier, CLASSIFIER), (detector, DETECTOR)):
-        bundle, new = _best_form(source).resolve(), folder / part
+        form = "int8" if BUNDLE_TASKS[part] in int8 else "float32"
+        bundle, new = (source / form).resolve(), folder / part
         new.mkdir()
         (new / GRAPH_FILE).symlink_to(bundle / GRAPH_FILE)
         facts = json.loads((bundle / FACTS_FILE).read_text())
@@ -102,11 +106,6 @@ def _pair(folder: Path, classifier: Path, detector: Path) -> None:
             facts["operating_point"]["max_findings"] = BOXES
         (new / FACTS_FILE).write_text(json.dumps(facts))
         (folder / f"{part}.pth").symlink_to((source / "weights.pth").resolve())
-
-
-def _best_form(folder: Path) -> Path:
-    small = folder / "int8"
-    return small if small.exists() else folder / "float32"
 
 
 def _digest() -> str:

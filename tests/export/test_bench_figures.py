@@ -41,12 +41,12 @@ def weights(tmp_path) -> Path:
     return path
 
 
-def figures(path, *, key="detector_512", size=512, with_int8=True):
+def figures(path, *, key="detector_512", size=512):
     found = [
         measured(path, EAGER, [[1200.0, 1300.0], [1190.0, 1210.0]], proposals=1000, gop=4),
         measured(path, EAGER_FEWER, [[800.0]]),
         measured(path, FLOAT32, [[400.0]]),
-        *([measured(path, INT8, [[210.0, 190.0, 200.0]], precision="int8")] if with_int8 else []),
+        measured(path, INT8, [[210.0, 190.0, 200.0]], precision="int8"),
         measured(path, "slow product", [[100.0]], task="peak", gop=1),
         measured(path, "product", [[20.0, 10.0, 30.0]], task="peak", gop=1),
         measured(path, "int8 product", [[50.0]], task="peak", precision="int8", gop=1),
@@ -106,7 +106,7 @@ def test_the_size_of_a_bundle_is_that_of_its_files(tmp_path):
 
 def test_the_headline_is_the_form_that_ships(weights):
     detectors = [figures(weights), figures(weights, key="detector_800", size=800)]
-    found = headline(detectors)
+    found = headline(detectors, int8_tasks={"detection"})
     assert found["detector_form"] == INT8
     assert found["detector_ratio"] == by_name(detectors[0])[INT8]["ratio"]
     assert found["detector_ratio_800"] == by_name(detectors[1])[INT8]["ratio"]
@@ -115,10 +115,10 @@ def test_the_headline_is_the_form_that_ships(weights):
     assert "classifier_ratio" not in found
 
 
-def test_without_int8_the_headline_is_float32_and_says_so(weights):
-    case = figures(weights, with_int8=False)
-    assert our_row(case)["backend"] == FLOAT32
-    assert headline([case])["detector_form"] == FLOAT32
+def test_where_float32_ships_the_headline_is_float32_and_says_so(weights):
+    case = figures(weights)
+    assert our_row(case, {"classification"})["backend"] == FLOAT32
+    assert headline([case], int8_tasks=())["detector_form"] == FLOAT32
 
 
 def result(weights):
@@ -138,7 +138,7 @@ def result(weights):
         },
         "warnings": ["somebody else was here"],
         "left_out": [f"{OPENVINO}: not installed"],
-        **headline(cases),
+        **headline(cases, int8_tasks={"detection"}),
         "path_ratio": 7.25,
         "cases": cases,
     }

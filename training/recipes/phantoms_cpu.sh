@@ -23,13 +23,13 @@ export OMP_WAIT_POLICY=PASSIVE
 
 say() { printf '%s  %s\n' "$(date -u +%FT%TZ)" "$*"; }
 
-classifier() {  # NAME IMAGE_SIZE LEARNING_RATE STEPS [FLAGS...]: one stage, from the one before
-  local name=$1 size=$2 rate=$3 steps=$4
-  shift 4
+classifier() {  # NAME IMAGE_SIZE LEARNING_RATE STEPS BATCH [FLAGS...]: one stage, from the one before
+  local name=$1 size=$2 rate=$3 steps=$4 batch=$5
+  shift 5
   say "classifier $name: $size px, $((steps * SCALE)) steps"
   "$PYTHON" -m training.train_classifier --data "$DATA/prepared" --model-dir "$OUT/classifier-$name" \
     --image-size "$size" --learning-rate "$rate" --max-steps "$((steps * SCALE))" \
-    --epochs 100 --patience 0 --batch-size 8 --dropout 0.1 --localisation-weight 1 --ema-decay 0.99 --threads 1 "$@"
+    --epochs 100 --patience 0 --batch-size "$batch" --dropout 0.1 --localisation-weight 1 --ema-decay 0.99 --threads 1 "$@"
 }
 
 detector() {  # NAME IMAGE_SIZE LEARNING_RATE STEPS BATCH [FLAGS...]
@@ -42,11 +42,12 @@ detector() {  # NAME IMAGE_SIZE LEARNING_RATE STEPS BATCH [FLAGS...]
 }
 
 classifier_lane() {
-  classifier 160 160 1e-3 600 \
+  classifier 160 160 1e-3 600 8 \
     ${FROM:+--backbone-weights "$FROM/classifier-380/efficientnet_b4_best.pth"}
-  classifier 224 224 5e-4 200 --warmup-fraction 0.05 \
+  classifier 224 224 6e-4 480 16 --warmup-fraction 0.05 \
     --backbone-weights "$OUT/classifier-160/efficientnet_b4_best.pth"
-  classifier 380 380 3e-4 60 --warmup-fraction 0.05 \
+  # so few steps leave BatchNorm's running statistics behind: measured anew for the final weights
+  classifier 380 380 3e-4 110 8 --warmup-fraction 0.05 --ema-decay 0.98 --norm-batches 40 \
     --backbone-weights "$OUT/classifier-224/efficientnet_b4_best.pth"
 }
 
