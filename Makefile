@@ -31,8 +31,8 @@ trial-local: .venv/local $(DEMO)/images/README.txt  ## 500 images through it, wi
 trial-archive: .venv/local $(DEMO)/images/README.txt  ## an archive job of 2,000 images with throttling, killed processes, interruptions
 	$(BIN)/python -m infra.archive_trial --images 2000 --seed 1 --from $(DEMO)/images
 
-rate-archive: .venv/local $(DEMO)/images/README.txt  ## the batch function against the three stages, and its memory
-	$(BIN)/python -m infra.batch_rate --images 2000 --stage-images 200 --from $(DEMO)/images
+rate-archive: .venv/local $(DEMO)/images/README.txt  ## the batch function against the three stages, in turns
+	$(BIN)/python -m infra.batch_rate --rounds 6 --images 25 --from $(DEMO)/images
 
 bench: .venv/bench  ## speed of the networks and of the whole path, against torch and others: ten minutes
 	$(BIN)/python -m export.bench

@@ -189,7 +189,7 @@ class _Watch:
 
     def told(self, answer: Mapping[str, Any]) -> None:
         """What the planner or a batch has answered."""
-        cpu_s = _children_cpu_s()
+        cpu_s = children_cpu_s()
         if "status" in answer:
             state = State.from_document(self._store.read_json(state_key(self._job.name)) or {})
             self.planning_ms.append(state.planner_ms - self._planned_ms)
@@ -206,7 +206,7 @@ def _run(archive: LocalArchive, job: Job, store: S3JobStore) -> _Watch:
     return watch
 
 
-def _children_cpu_s() -> float:
+def children_cpu_s() -> float:
     """Processor time of all processes that come from this one, as /proc tells it (proc(5))."""
     spent, parent = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
