@@ -29,7 +29,7 @@ from infra.archive_estimate import (
 from infra.bulk import BATCH_SIZE, FILES_PER_IMAGE, MAP_CONCURRENCY, wave_batches
 from infra.measure_batch import Figures, read_figures
 from infra.setting_readers import REPOSITORY
-from lambdas.batch.job import INPUT_BYTES
+from lambdas.batch.batching import INPUT_BYTES
 
 PAGE: Final = REPOSITORY / "ARCHIVE_COSTS.md"
 

@@ -20,13 +20,13 @@ PLAN_HANDLER: Final = "lambdas.batch.plan_handler.handler"
 IMAGE_SECONDS: Final = 75
 """The longest one image may take, from download to record; with less time left none is begun."""
 
-BATCH_IMAGES: Final = 200
-"""Most images in a batch: about 40 s of work (ARCHIVE_COSTS.md), so that a child ends well inside
-its limit, and its three state transitions cost less than a twentieth of its compute."""
+BATCH_IMAGES: Final = 300
+"""Most images in a batch: less than a minute of work (ARCHIVE_COSTS.md), so that a child ends well
+inside its limit, and its three state transitions cost less than a twentieth of its compute."""
 
 WAVE_BATCHES: Final = 500
 """Most batches in a wave; between two waves the money is counted. The planner holds a wave's
-100,000 pointers in memory."""
+150,000 pointers in memory."""
 
 MOST_WAVES: Final = 1_000
 """Of one execution: each takes about 12 events of its history, which holds 25,000."""

@@ -9,8 +9,9 @@ from lambdas.batch.analyse import Models, load_models
 from lambdas.batch.billing import InvocationClock
 from lambdas.batch.job import BatchRequest, outcome_key, to_document
 from lambdas.batch.job_store import BatchSettings, S3JobStore
-from lambdas.batch.run import Limits, run_batch, without_models
+from lambdas.batch.run import Limits, run_batch
 from lambdas.batch.store import BatchStore, StagesAnalyst
+from lambdas.batch.tally import without_models
 from lambdas.report.formats import parse_formats
 from lambdas.shared import telemetry
 from lambdas.shared.errors import ModelMismatchError

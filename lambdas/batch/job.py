@@ -10,20 +10,14 @@ Results themselves lie where the streaming pipeline puts them. Everything here i
 count; keys of images stand in waves and outcomes, which are as confidential as the results.
 """
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from lambdas.shared.messages import ImageRef
 
 JOB_VERSION: Final = 1
 JOBS_PREFIX: Final = "jobs/"
-
-INPUT_BYTES: Final = 240 * 1024
-"""Of the images in a child's input; Step Functions takes 256 KiB, some of them for the rest."""
-
-Entry = TypeVar("Entry")
 
 SourceKind = Literal["prefix", "inventory", "csv"]
 Status = Literal["running", "done", "budget", "stopped", "failed"]
@@ -284,32 +278,3 @@ def wave_key(job: str, wave: int) -> str:
 def outcome_key(job: str, wave: int, number: int) -> str:
     """Key of what became of one batch."""
     return f"{JOBS_PREFIX}{job}/outcomes/{wave:05d}/{number:06d}.json"
-
-
-def split(images: Iterable[ImageRef], size: int) -> list[tuple[ImageRef, ...]]:
-    """Cut a list into batches."""
-    return list(batches(images, size, image_of=lambda image: image))
-
-
-def batches(
-    entries: Iterable[Entry], size: int, *, image_of: Callable[[Entry], ImageRef]
-) -> Iterator[tuple[Entry, ...]]:
-    """Cut what comes into batches, none of which is more than a child's input may hold.
-
-    Args:
-        entries: Each with an image.
-        size: Most in a batch.
-        image_of: Gives an entry's image.
-    """
-    batch: list[Entry] = []
-    room = INPUT_BYTES
-    for entry in entries:
-        # keys that are not ASCII take up to six times their length
-        weight = len(json.dumps(asdict(image_of(entry)))) + len(", ")
-        if batch and (len(batch) == size or weight > room):
-            yield tuple(batch)
-            batch, room = [], INPUT_BYTES
-        batch.append(entry)
-        room -= weight
-    if batch:
-        yield tuple(batch)

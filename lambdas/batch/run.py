@@ -136,7 +136,7 @@ class _Turn:
         self._pending = threading.Semaphore(0)
 
     def work(self, images: Sequence[ImageRef], *, last: bool) -> list[ImageRef]:
-        """Take the images through all steps; False results are told to the tally."""
+        """Take the images through all steps; returns those worth another turn."""
         self._last = last
         with (
             ThreadPoolExecutor(FETCHERS) as self._fetching,
@@ -291,19 +291,3 @@ class _Ahead:
 
 def _source(image: ImageRef, sha256: str | None) -> Source:
     return Source(bucket=image.bucket, key=image.key, version=image.version, sha256=sha256)
-
-
-def without_models(
-    request: BatchRequest, error: CxrError, *, attempt: int, billed_ms: int
-) -> BatchOutcome:
-    """The outcome of a batch whose function cannot serve the job, such as with other models."""
-    return BatchOutcome(
-        wave=request.wave,
-        number=request.number,
-        attempt=attempt,
-        billed_ms=billed_ms,
-        failures=tuple(
-            Failure(image, _source(image, None).image_id, type(error).__name__, str(error))
-            for image in request.images
-        ),
-    )

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lambdas.batch.batching import split
 from lambdas.batch.budget import worst_planning_usd
-from lambdas.batch.job import BatchOutcome, Job, Status, split
+from lambdas.batch.job import BatchOutcome, Job, Status
 from lambdas.shared.messages import ImageRef
 
 Cursor = Mapping[str, Any]

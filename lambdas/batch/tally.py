@@ -7,9 +7,10 @@ from collections import Counter
 from typing import Final
 
 from lambdas.batch.job import BatchOutcome, BatchRequest, Failure
+from lambdas.shared.errors import CxrError
 from lambdas.shared.limits import MIB
 from lambdas.shared.messages import ImageRef
-from lambdas.shared.records import Record
+from lambdas.shared.records import Record, image_id_of
 
 SLOWEST: Final = 5
 """Images named in an outcome as the slowest."""
@@ -90,6 +91,27 @@ class OutcomeTally:
             peak_memory_mb=_peak_memory_mb(),
             downloaded_bytes=self._counts["bytes"],
         )
+
+
+def without_models(
+    request: BatchRequest, error: CxrError, *, attempt: int, billed_ms: int
+) -> BatchOutcome:
+    """The outcome of a batch whose function cannot serve the job, such as with other models."""
+    return BatchOutcome(
+        wave=request.wave,
+        number=request.number,
+        attempt=attempt,
+        billed_ms=billed_ms,
+        failures=tuple(
+            Failure(
+                image,
+                image_id_of(image.bucket, image.key, image.version),
+                type(error).__name__,
+                str(error),
+            )
+            for image in request.images
+        ),
+    )
 
 
 def _peak_memory_mb() -> float:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+from lambdas.batch.batching import batches, split
 from lambdas.batch.budget import metered_usd, planning_usd, worst_batch_usd, worst_planning_usd
 from lambdas.batch.job import (
     BatchOutcome,
@@ -16,9 +17,7 @@ from lambdas.batch.job import (
     Failure,
     Job,
     Status,
-    batches,
     outcome_key,
-    split,
     state_key,
     stop_key,
     to_document,

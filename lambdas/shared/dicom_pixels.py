@@ -7,7 +7,9 @@ Sources: PS3.3 C.7.6.3.1 (Image Pixel), C.11.1 (modality LUT), C.11.2 (VOI LUT);
 """
 
 import io
+import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -213,7 +215,7 @@ def _decode(
                 return _decode_reduced(data, stream, reduce)
         else:
             # OpenJPEG for HTJ2K too: OpenJPH, through imagecodecs, passes half a stream as whole
-            decode = imagecodecs.jpeg2k_decode
+            decode = partial(imagecodecs.jpeg2k_decode, numthreads=os.cpu_count() or 1)
     elif syntax in JPEG_DCT or syntax in JPEG_LOSSLESS:
         header = parse_jpeg(frame)
         if header.process == LOSSLESS_PROCESS:

@@ -58,7 +58,7 @@ def test_more_at_a_time_is_faster_and_costs_the_same() -> None:
 
 
 def test_small_batches_cost_more_to_orchestrate() -> None:
-    large, small = (Estimate(10**6, FIGURES, batch_images=count) for count in (200, 50))
+    large, small = (Estimate(10**6, FIGURES, batch_images=count) for count in (300, 75))
     assert small.usd()["orchestration"] == pytest.approx(4 * large.usd()["orchestration"], rel=0.05)
 
 

@@ -20,8 +20,9 @@ from infra.bulk import (
     wave_batches,
 )
 from infra.config import Settings
+from lambdas.batch.batching import INPUT_BYTES, split
 from lambdas.batch.budget import THROTTLED_RETRIES, worst_batch_usd
-from lambdas.batch.job import INPUT_BYTES, BatchRequest, split, to_document
+from lambdas.batch.job import BatchRequest, to_document
 from lambdas.shared.messages import ImageRef
 from tests.infra.synthesis import Template, of_type, plain
 from tests.lambdas.batch.job_builders import archive_job
