@@ -34,7 +34,7 @@ trial-archive: .venv/local $(DEMO)/images/README.txt  ## an archive job of 2,000
 rate-archive: .venv/local $(DEMO)/images/README.txt  ## the batch function against the three stages, in turns
 	$(BIN)/python -m infra.batch_rate --rounds 6 --images 25 --from $(DEMO)/images
 
-bench: .venv/bench  ## speed of the networks and of the whole path, against torch and others: ten minutes
+bench: .venv/bench  ## speed of the networks and of the whole path, against torch and others: a quarter of an hour
 	$(BIN)/python -m export.bench
 
 check: .venv/dev  ## lint, types, fast tests: about two minutes

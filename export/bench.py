@@ -1,6 +1,6 @@
 """How fast the networks run, and the whole path: every backend in turn, one table.
 
-    python -m export.bench              about ten minutes on two cores
+    python -m export.bench              about thirteen minutes on two cores
     python -m export.bench --quick      two rounds, no compilation, one detector and batch size
 
 Writes bench.json, bench.md and bench.png to build/.
@@ -22,7 +22,7 @@ from lambdas.shared.errors import ConfigError, CxrError
 
 SCHEMA_VERSION: Final = "1.0"
 
-PATH_REPEATS: Final = 5
+PATH_REPEATS: Final = 4
 QUICK_ROUNDS: Final = 2
 
 NEEDED_BYTES: Final = 3_000_000_000

@@ -1,7 +1,7 @@
 """The whole path, bytes to record.json and report.pdf, beside the proof of concept's way.
 
-    python -m export.bench_path                 about eight minutes on two cores
-    python -m export.bench_path --repeats 1     two minutes, once the networks are built
+    python -m export.bench_path                 about six minutes on two cores
+    python -m export.bench_path --repeats 1     less, but one slow moment decides
 
 Every way runs in a process of its own that stays loaded; one works at a time, in turn, film by
 film, so that what else the machine does falls on all alike. Both ways look for findings in every
@@ -12,7 +12,6 @@ ours), both with networks of the same input sizes, the detector's being torchvis
 import argparse
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -266,7 +265,6 @@ class _Child:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
             )
 
     def __enter__(self) -> Self:

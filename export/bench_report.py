@@ -31,9 +31,9 @@ MEANING: Final = (
     "the page cache; for compiled torch with the compilation. start s: likewise from nothing, "
     "imports included. memory MB: the most that the process ever held, libraries included.",
     "Compiled torch is inductor with frozen weights; of the detector, the networks are compiled "
-    "and suppression and pooling of regions between them are not. torch's waiting threads sleep "
-    "(OMP_WAIT_POLICY=PASSIVE, unless the environment says otherwise): spinning, they are far "
-    "slower where anything else runs. Preprocessing is in nobody's time.",
+    "and suppression and pooling of regions between them are not. Threads wait as every library "
+    "has them wait: torch's spin, which is fastest on a quiet machine and far slower beside other "
+    "work, so a loaded machine flatters us. Preprocessing is in nobody's time.",
     "Weights are drawn from a seed: speed depends on shapes alone. That int8 finds the same as "
     "float32 is not shown here: `python -m export` ships it only where AUROC and AP50 hold.",
     "Bulk analysis runs batches of one, one process for each processor: what a larger batch gives "

