@@ -45,7 +45,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")
     for name, path in (
         (NAME, "tiff/05_16_bit_lzw.tif"),
-        ("other.dcm", "dicom/08_rescaled_and_windowed.dcm"),
+        ("other.dcm", "dicom/IM000012"),
         ("lateral.dcm", "rejected/13_lateral_view.dcm"),
     ):
         image = next(each for each in DEMO_IMAGES if each.path == path)
