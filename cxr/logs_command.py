@@ -18,8 +18,8 @@ an image_id. For each version of the object: its record, or where its message li
 what the logs of all stages say of it, by time. Logs and metrics know an image by its
 image_id alone; this command computes it from bucket, key and version.
 
-Archive jobs (cxr archive) log an image as "batch", and only where it failed: what went well
-is told by its record.
+Archive jobs (cxr archive) log an image as "batch", and only where it failed: what
+went well is told by its record.
 
 A message that was given up is looked for in the dead letter queues: they are read and
 handed back at once, which their receive count shows. The other queues are not read: that

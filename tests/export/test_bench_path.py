@@ -146,4 +146,4 @@ def test_a_small_run_measures_both_ways_and_never_imports_torch_in_ours(tmp_path
     assert set(measured["jpeg2000"]["full_ms"]) > set(measured["jpeg2000"]["reduced_ms"])
     assert "ours 128" in path_table(measured)
     built = sorted(path.name for path in tmp_path.glob("*/*"))
-    assert built == ["classifier-96", "detector-128-50", "pair-96-128-50"]
+    assert built == ["classifier-96", "detector-128-50", "pair-96-128-50-int8-d"]
